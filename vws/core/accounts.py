@@ -80,13 +80,14 @@ STATIC = "_static"
 class AccountSet:
     """The accounts of one load, never changed afterwards: a reload makes another set.
 
-    Of several accounts with one name, the first given answers to the name; all answer to their tokens.
+    An account answers to its name while that is its label too: one that had to be told apart as ``name#id``
+    answers to its token only, also when the account that holds the name could not be read.
     """
 
     def __init__(self, accounts: Iterable[Account] = ()) -> None:
         self._by_label = {account.label: account for account in accounts}
         self._by_token = {account.token: account for account in reversed(self._by_label.values())}
-        self._by_name = {account.name: account for account in reversed(self._by_label.values())}
+        self._by_name = {name: account for name, account in self._by_label.items() if name == account.name}
 
     def __len__(self) -> int:
         return len(self._by_label)

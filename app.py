@@ -1,0 +1,26 @@
+"""The program: `python app.py` serves it, `gunicorn -c gunicorn.conf.py app:app` does so in production."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import logging
+import sys
+
+from vws import config as settings
+from vws import logs
+from vws.errors import VWSError
+from vws.factory import create_app
+from vws.serve import serve
+
+try:
+    config, warnings = settings.load()
+    logs.configure(config.log_level)
+    for warning in warnings:
+        logs.event("config", level=logging.WARNING, message=warning)
+    app, socketio = create_app(config)
+except VWSError as error:
+    sys.exit(f"VWS cannot start: {error.message}")
+
+if __name__ == "__main__":
+    serve(config, app, socketio)

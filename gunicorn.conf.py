@@ -1,0 +1,37 @@
+"""Production: one worker that holds the live state, thousands of connections in it."""
+
+from typing import Any
+
+import gevent
+
+from vws import config as settings
+from vws.serve import raise_file_limit, stop_clients
+from vws.transport.websocket import Handler
+
+_config, _ = settings.load()
+
+bind = f"[{_config.host}]:{_config.port}" if ":" in _config.host else f"{_config.host}:{_config.port}"
+worker_class = "vws.transport.wsgi.Worker"
+workers = 1  # the live state is in the worker's memory
+worker_connections = (_config.max_connections or 1_000_000) + 1000  # the program refuses politely first
+keyfile = str(_config.tls.key) if _config.tls else None
+certfile = str(_config.tls.cert) if _config.tls else None
+graceful_timeout = 3
+timeout = 60
+errorlog = "-"
+loglevel = "warning"
+
+
+def post_worker_init(worker: Any) -> None:
+    """Stop the clients as soon as the worker is asked to stop; gunicorn alone would wait for them."""
+    raise_file_limit()
+    Handler.max_message_size = _config.max_message_size
+    gevent.spawn(_stop_with, worker)
+
+
+def _stop_with(worker: Any) -> None:
+    import app  # noqa: PLC0415 - gunicorn loads the app in the worker, after this file
+
+    while worker.alive:
+        gevent.sleep(0.1)
+    stop_clients(app.socketio)

@@ -1,0 +1,1 @@
+"""Real calls between real browsers, through the server under test."""

@@ -1,0 +1,1 @@
+"""The harness: real servers, a test client, a login site, browsers, databases."""

@@ -1,0 +1,104 @@
+"""The page for people at `/`, and the Socket.IO client that pages load from the server."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from playwright.sync_api import BrowserContext
+
+from tests.conftest import MakeServer
+from tests.support.server import ROOT, Server
+from vws import __version__
+from vws.config import Config
+from vws.factory import create_app
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+CLIENT = "/socket.io/socket.io.js"
+
+
+@pytest.mark.parametrize("accept", [BROWSER, "text/html", "text/*"])
+def test_browsers_get_a_page(server: Server, accept: str) -> None:
+    answer = server.get("/", headers={"Accept": accept})
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "Accept" in answer.headers["Vary"]
+    for shown in ("VWS", __version__, "signaling", "not run", f"ws://127.0.0.1:{server.port}"):
+        assert shown in answer.text
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "application/json, text/html;q=0.9", "", None])
+def test_programs_get_json(server: Server, accept: str | None) -> None:
+    answer = server.get("/", headers={"Accept": accept or ""})
+    assert answer.headers["Content-Type"] == "application/json"
+    assert "Accept" in answer.headers["Vary"]
+
+
+def test_the_page_follows_the_settings(make_server: MakeServer) -> None:
+    server = make_server(tls=True, NGINX_HOST="http://nginx.example", ENFORCE_SDP="1")
+    page = server.get("/", headers={"Accept": BROWSER}).text
+    assert f"wss://127.0.0.1:{server.port}" in page
+    assert "enforce-sdp" in page
+    assert "not configured" not in page
+
+
+def test_what_a_request_says_is_escaped(server: Server) -> None:
+    page = server.get("/", headers={"Accept": BROWSER, "Host": "<script>alert(1)</script>"}).text
+    assert "<script" not in page
+
+
+def test_the_page_loads_its_style_and_nothing_from_elsewhere(server: Server, context: BrowserContext) -> None:
+    page = context.new_page()
+    asked: list[str] = []
+    said: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.emulate_media(color_scheme="light")
+    page.goto(server.url)
+    assert page.title() == f"VWS {__version__}"
+    assert {url for url in asked if not url.startswith("data:")} == {
+        f"{server.url}/",
+        f"{server.url}/static/vws.css",
+    }
+    assert said == [], "a breach of the page's own policy is told on the console"
+
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(background)
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate(background) not in (light, "rgba(0, 0, 0, 0)")
+
+
+@pytest.mark.parametrize("name", ["socket.io.js", "socket.io.min.js"])
+def test_the_browser_client_is_served_as_it_was_fetched(server: Server, name: str) -> None:
+    fetched = ROOT / "static/vendor/node_modules/socket.io-client/dist" / name
+    answer = server.get(f"/socket.io/{name}")
+    assert answer.content == fetched.read_bytes()
+    assert answer.headers["Content-Type"].startswith("text/javascript")
+    assert answer.headers["Cache-Control"] == "public, max-age=3600"
+    again = server.get(f"/socket.io/{name}", headers={"If-None-Match": answer.headers["ETag"]})
+    assert again.status_code == 304
+
+
+def test_a_page_elsewhere_can_load_the_client(
+    server: Server, context: BrowserContext, pages_url: str
+) -> None:
+    page = context.new_page()
+    page.goto(f"{pages_url}/")
+    page.add_script_tag(url=server.url + CLIENT)
+    assert page.evaluate("typeof io") == "function"
+
+
+def test_without_the_client_the_answer_says_how_to_fetch_it(tmp_path: Path) -> None:
+    app = _app_with_static(tmp_path)
+    answer = app.test_client().get(CLIENT)
+    assert answer.status_code == 404
+    assert answer.text == "The Socket.IO client is not here yet: deploy/setup.sh fetches it."
+
+
+def _app_with_static(folder: Path) -> Flask:
+    """Return the program with a static folder that lacks the client."""
+    shutil.copy(ROOT / "static/vws.css", folder)
+    app, _ = create_app(Config.from_env({"DATABASE_URL": "sqlite:///:memory:"}))
+    app.static_folder = str(folder)
+    return app

@@ -1,0 +1,196 @@
+"""The description of the HTTP API holds: every route is in it, and real answers are as it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+import requests
+from flask import Flask
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from tests.conftest import Clients, MakeServer
+from tests.support.client import ConnectRefused
+from tests.support.server import Server, row, until
+from tests.test_http_api import KEY, STREAM, ok
+from vws import __version__
+from vws.config import Config
+from vws.factory import create_app
+from vws.http.access import Access
+from vws.http.routes import ROUTES
+
+PATHS = [route.path for route in ROUTES]
+PLAN = {
+    "connections": 4,
+    "totalBitrate": 9000,
+    "bitrate": 1000,
+    "audioBitrate": 64,
+    "frameRate": 29.97,
+    "width": 1280,
+    "height": 720,
+    "streamPlayers": 10,
+}
+
+
+@pytest.fixture(scope="module")
+def app() -> Flask:
+    """Return the whole program, nothing listening."""
+    return create_app(Config.from_env({"DATABASE_URL": "sqlite:///:memory:"}))[0]
+
+
+@pytest.fixture(scope="module")
+def busy(start_server: MakeServer) -> Iterator[Server]:
+    """Return a production server where everything the API can show is going on."""
+    accounts = [row("Acme", plan=PLAN), row("Shop"), row("Odd", roomOwner="perhaps")]
+    server = start_server(VWS_ENV="production", API_KEY=KEY, AUTH_RATE_LIMIT="1", accounts=accounts)
+    server.sql("INSERT INTO accounts (name, token, properties, created) VALUES ('Broken', 'b', '{', 0)")
+    clients = Clients(lambda: server)
+    alice, bob = clients.token("Acme-token"), clients.token("Acme-token")
+    ok(alice, "publish", "Alice", "Lobby", STREAM)
+    ok(bob, "subscribe", "Bob", "Lobby")
+    ok(bob, "subscribe", "Bob", "Waiting")
+    assert not bob.call("publish", "Bob", "Too large", {"width": 4000})["ok"]
+    charlie = clients.verified("Charlie")
+    ok(charlie, "roomJoin", {"room": "Hall"})
+    parameters = {"type": "webrtc", **STREAM}
+    ok(charlie, "roomPublish", {"room": "Hall", "stream": "Stage", "parameters": parameters})
+    ok(charlie, "roomMessage", {"room": "Hall", "message": "hello"})
+    yield server
+    clients.close()
+    server.finish()
+
+
+@pytest.fixture(scope="module")
+def document(busy: Server) -> Any:
+    return busy.api("/openapi.json")
+
+
+def check(answer: requests.Response, document: Any, path: str) -> Any:
+    """Hold an answer against its description; return its JSON, or its text."""
+    described = document["paths"][path]["get"]["responses"][str(answer.status_code)]
+    if "$ref" in described:
+        described = document["components"]["responses"][described["$ref"].rpartition("/")[2]]
+    media_type = answer.headers["Content-Type"].partition(";")[0]
+    schema = {**described["content"][media_type]["schema"], "components": document["components"]}
+    payload = answer.json() if media_type == "application/json" else answer.text
+    jsonschema.Draft202012Validator(schema).validate(payload)
+    return payload
+
+
+# --- policies ---
+
+
+def test_the_document_is_valid(document: Any) -> None:
+    OpenAPIV31SpecValidator(document).validate()
+    assert document["info"]["version"] == __version__
+
+
+def test_every_address_is_in_the_table_of_routes(app: Flask) -> None:
+    """The table says what each address asks of the caller: nothing is open by accident."""
+    known = {*PATHS, "/static/<path:filename>"}
+    assert {rule.rule for rule in app.url_map.iter_rules()} == known
+
+
+def test_every_address_is_described_and_nothing_else(document: Any) -> None:
+    assert sorted(document["paths"]) == sorted(PATHS)
+    assert all(set(item) == {"get"} for item in document["paths"].values())
+
+
+def test_the_description_asks_for_the_same_keys_as_the_table(document: Any) -> None:
+    keys = [{"keyInQuery": []}, {"keyInHeader": []}, {"keyAsBearer": []}]
+    described = {
+        path: item["get"].get("security", document["security"]) for path, item in document["paths"].items()
+    }
+    asked: dict[Access, list[dict[str, list[str]]]] = {
+        Access.OPEN: [],
+        Access.OPERATOR: keys,
+        Access.OWNER: [*keys, {"accountToken": []}],
+    }
+    assert described == {route.path: asked[route.access] for route in ROUTES}
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
+def test_the_server_asks_for_the_keys_that_the_table_says(app: Flask, route: Any) -> None:
+    """No key is set in this production app, so whatever asks for one is closed."""
+    answer = app.test_client().get(route.path)
+    closed = route.access is not Access.OPEN
+    assert (answer.status_code == 401) == closed
+    answer.close()
+
+
+# --- real answers ---
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_what_the_operator_gets_is_as_described(busy: Server, document: Any, path: str) -> None:
+    payload = check(busy.get(path, headers={"Authorization": b"Bearer " + KEY.encode()}), document, path)
+    assert payload, "an empty answer proves nothing"
+
+
+def test_the_busy_server_shows_everything_that_is_described(busy: Server, document: Any) -> None:
+    """Whatever is optional in the description was there when the answers were checked."""
+    schemas = document["components"]["schemas"]
+    status = busy.get("/status", apikey=KEY).json()
+    assert set(status["stats"]["Acme"]) == set(schemas["Usage"]["properties"])
+    kinds = {peer["type"] for _, peers in status["connections"] for peer in peers.values()}
+    assert kinds == {"broadcaster", "player"}
+    assert len(status["webrtc"]) == 2
+    (room,) = busy.get("/rooms", apikey=KEY).json()
+    assert room["participants"]
+    assert room["streams"]
+    reload = busy.get("/update-accounts", apikey=KEY).json()
+    assert reload["skipped"]
+    assert reload["warnings"]
+
+
+def test_what_an_owner_gets_is_as_described(busy: Server, document: Any) -> None:
+    status = check(busy.get("/status", token="Acme-token"), document, "/status")
+    assert set(status) == set(document["components"]["schemas"]["AccountStatus"]["properties"])
+    assert status["plan"] == PLAN
+    assert status["webrtc"] == {"Lobby": STREAM}
+    assert "stats" not in check(busy.get("/status", token="Shop-token"), document, "/status")
+
+
+def test_refusals_are_as_described(make_server: MakeServer, document: Any) -> None:
+    server = make_server(VWS_ENV="production", API_KEY=KEY, AUTH_RATE_LIMIT="1")
+    for route in ROUTES:
+        if route.access is not Access.OPEN:
+            answer = server.get(route.path)
+            assert answer.status_code == 401
+            check(answer, document, route.path)
+    for token, status in (("", 400), ("wrong", 401), ("wrong", 429)):
+        answer = server.get("/status", token=token)
+        assert answer.status_code == status
+        check(answer, document, "/status")
+
+
+def test_failures_are_as_described(make_server: MakeServer, document: Any) -> None:
+    server = make_server(accounts=[row("Acme")])
+    (server.folder / "vws.db").rename(server.folder / "away.db")
+    (server.folder / "vws.db").mkdir()
+    for path in ("/update-accounts", "/ready"):
+        answer = server.get(path)
+        assert answer.status_code == 503
+        check(answer, document, path)
+
+
+def test_a_description_that_is_too_narrow_would_be_noticed(busy: Server, document: Any) -> None:
+    narrow = {**document, "components": {**document["components"], "schemas": {}}}
+    narrow["components"]["schemas"] = {
+        name: {"type": "object", "additionalProperties": False} for name in document["components"]["schemas"]
+    }
+    with pytest.raises(jsonschema.ValidationError):
+        check(busy.get("/stats", apikey=KEY), narrow, "/stats")
+
+
+def test_an_account_over_its_plan_is_described_too(make_server: MakeServer, document: Any) -> None:
+    server = make_server(accounts=[row("Acme", plan={"connections": 1})])
+    clients = Clients(lambda: server)
+    clients.token("Acme-token")
+    with pytest.raises(ConnectRefused):
+        clients.token("Acme-token")
+    clients.close()
+    until(lambda: server.api("/stats")["Acme"]["connections"] == 0)
+    assert check(server.get("/stats"), document, "/stats")["Acme"]["issues"] == {"connections": 1}

@@ -1,0 +1,177 @@
+"""The three ways in: static token, account token, and account/user/pin by the account's login site."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vws import logs
+from vws.accounts import AccountDirectory
+from vws.core.accounts import STATIC, Account
+from vws.core.attempts import FailedAttempts, TooManyAttempts
+from vws.core.session import Role, Session
+from vws.core.wire.parse import is_name
+from vws.errors import Refused, Unavailable
+from vws.login import FAILED, LoginSites
+from vws.signaling import Clock
+from vws.state.base import LiveState
+
+__all__ = ["Gatekeeper", "TokenAuth", "UserAuth", "parse_auth"]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenAuth:
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UserAuth:
+    account: str
+    user: str
+    pin: str | int = field(repr=False)
+
+
+def parse_auth(auth: object) -> TokenAuth | UserAuth:
+    """Read what a client sends on connecting; raise `Refused` when it is none of the ways in."""
+    if isinstance(auth, dict):
+        given: Mapping[str, Any] = auth
+        if is_name(given.get("token")):
+            return TokenAuth(given["token"])
+        pin = given.get("pin")
+        if (
+            is_name(given.get("account"))
+            and is_name(given.get("user"))
+            and (is_name(pin) or type(pin) is int)
+        ):
+            return UserAuth(given["account"], given["user"], given["pin"])
+    raise Refused("Authentication error", code="authentication")
+
+
+class Gatekeeper:
+    """Turns credentials into sessions, and says in the log why it didn't."""
+
+    def __init__(
+        self,
+        state: LiveState,
+        accounts: AccountDirectory,
+        *,
+        sites: LoginSites,
+        attempts: FailedAttempts,
+        clock: Clock,
+        shared_channels: bool = False,
+        generic_refusals: bool = False,
+    ) -> None:
+        self._state = state
+        self._accounts = accounts
+        self._sites = sites
+        self._attempts = attempts
+        self._clock = clock
+        self._shared_channels = shared_channels
+        self._generic_refusals = generic_refusals
+
+    def admit(self, auth: object, *, socket_id: str, address: str) -> Session:
+        """Let a client in, or raise `Refused` with the message it is shown."""
+        try:
+            session = self._authenticate(auth, socket_id, address)
+        except Refused as refusal:
+            raise self._shown(refusal) from refusal
+        logs.event("connect", socket=socket_id, account=session.account, user=session.user, address=address)
+        return session
+
+    def _authenticate(self, auth: object, socket_id: str, address: str) -> Session:
+        who: dict[str, Any] = {"socket": socket_id, "address": address}
+        try:
+            self._attempts.check(address, self._clock())
+            credentials = parse_auth(auth)
+            if isinstance(credentials, UserAuth):
+                who |= {"account": credentials.account, "user": credentials.user}
+            account, role = self._identify(credentials, address)
+            return self._connect(account, credentials, role, socket_id=socket_id, address=address)
+        except Refused as refusal:
+            if refusal.code == "authentication":
+                self._attempts.failed(address, self._clock())
+            logs.event("refused", reason=refusal.message, **who)
+            raise
+        except Unavailable as failure:
+            logs.event("login-site-failed", level=logging.WARNING, reason=failure.message, **who)
+            raise Refused(FAILED) from failure
+
+    def _identify(self, credentials: TokenAuth | UserAuth, address: str) -> tuple[Account, Role]:
+        if isinstance(credentials, TokenAuth):
+            account = self._accounts.by_token(credentials.token)
+            if account is None:
+                raise Refused("Authentication error", code="authentication")
+            return _active(account), Role.USER
+        account = self._accounts.by_name(credentials.account)
+        if account is None:
+            raise Refused("Account not found", code="authentication")
+        if not account.login_url:
+            raise Refused("This account does not support user/pin authentication", code="authentication")
+        return account, self._log_in(_active(account), credentials, address)
+
+    def _log_in(self, account: Account, credentials: UserAuth, address: str) -> Role:
+        body = {
+            "account": account.name,
+            "token": account.token,
+            "user": credentials.user,
+            "pin": credentials.pin,
+        }
+        try:
+            role = self._sites.login(account.login_url, body).role
+        except Refused as refusal:
+            raise Refused(refusal.message, code="authentication") from refusal
+        # Guesses that were waiting together are worth nothing once the address has failed too often.
+        self._attempts.check(address, self._clock())
+        return role
+
+    def _connect(
+        self,
+        account: Account,
+        credentials: TokenAuth | UserAuth,
+        role: Role,
+        *,
+        socket_id: str,
+        address: str,
+    ) -> Session:
+        session = Session(
+            socket_id=socket_id,
+            account=account.label,
+            scope="" if self._shared_channels else account.scope,
+            user=credentials.user if isinstance(credentials, UserAuth) else None,
+            role=role,
+            address=address,
+            token=account.token,
+        )
+        current = self._accounts.by_label(account.label)  # a reload may have come while the site answered
+        if current is None or current.token != account.token:
+            raise Refused("Account not found")
+        self._state.connect(session, _active(current))
+        return session
+
+    def _shown(self, refusal: Refused) -> Refused:
+        """Word a refusal as clients expect it, which is all that some of them show."""
+        if isinstance(refusal, TooManyAttempts):
+            return refusal
+        message = "Authentication failed" if self._generic_refusals else refusal.message
+        return Refused(f"ERROR: {message}", code=refusal.code)
+
+    def outdated(self) -> list[tuple[Session, str]]:
+        """Return the sessions that a reload left without a right to be here, each with the reason."""
+        found = []
+        for session in self._state.sessions():
+            account = self._accounts.by_label(session.account)
+            if account is None:
+                found.append((session, "account deleted"))
+            elif account.suspended:
+                found.append((session, "account suspended"))
+            elif account.token != session.token and session.scope != STATIC:
+                found.append((session, "account token changed"))
+        return found
+
+
+def _active(account: Account) -> Account:
+    if account.suspended:
+        raise Refused(f"Account is suspended: {account.name}", code="suspended")
+    return account

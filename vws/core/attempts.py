@@ -1,0 +1,64 @@
+"""Failed attempts to get in, counted per client address over a sliding window."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import OrderedDict, deque
+
+from vws.errors import Refused
+
+__all__ = ["MAX_ADDRESSES", "WINDOW", "FailedAttempts", "TooManyAttempts"]
+
+WINDOW = 600_000
+"""Milliseconds for which a failed attempt counts."""
+
+MAX_ADDRESSES = 10_000
+"""Addresses remembered at the same time; beyond it the one that failed longest ago is forgotten."""
+
+
+class TooManyAttempts(Refused):
+    """The address has to wait."""
+
+    code = "too-many-requests"
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"Too many requests: try again in {seconds} seconds")
+
+
+class FailedAttempts:
+    """Remembers failures; ``limit`` per address in `WINDOW`, 0 lifts it. Times in milliseconds."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._failures: OrderedDict[str, deque[int]] = OrderedDict()
+
+    def check(self, address: str, when: int) -> None:
+        """Raise `TooManyAttempts` while the address has failed too often."""
+        failures = self._failures.get(_network(address))
+        if not self._limit or failures is None:
+            return
+        while failures and failures[0] <= when - WINDOW:
+            failures.popleft()
+        if len(failures) >= self._limit:
+            raise TooManyAttempts(-(-(failures[0] + WINDOW - when) // 1000))
+
+    def failed(self, address: str, when: int) -> None:
+        if not self._limit:
+            return
+        key = _network(address)
+        self._failures.setdefault(key, deque(maxlen=self._limit)).append(when)
+        self._failures.move_to_end(key)
+        if len(self._failures) > MAX_ADDRESSES:
+            self._failures.popitem(last=False)
+
+
+def _network(address: str) -> str:
+    """Count an IPv6 client by its /64: it has all the addresses in it to itself."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if parsed.version == 4:
+        return address
+    mapped = parsed.ipv4_mapped
+    return str(mapped) if mapped else str(ipaddress.ip_network((parsed, 64), strict=False))

@@ -1,0 +1,69 @@
+"""What each account uses right now, and what it was refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+__all__ = ["Ledger", "Usage"]
+
+
+@dataclass(slots=True)
+class Usage:
+    """Open sockets, peers by kind, and the sum of their channels' rates in kbps."""
+
+    connections: int = 0
+    players: int = 0
+    broadcasters: int = 0
+    bitrate: int = 0
+    audio_bitrate: int = 0
+
+    @property
+    def total_bitrate(self) -> int:
+        return self.bitrate + self.audio_bitrate
+
+    @property
+    def idle(self) -> bool:
+        return not (self.connections or self.players or self.broadcasters)
+
+
+class Ledger:
+    """Running totals by account label; an account that uses nothing has no entry."""
+
+    def __init__(self) -> None:
+        self._usage: dict[str, Usage] = {}
+        self.issues: dict[str, Counter[str]] = {}
+
+    def of(self, account: str) -> Usage:
+        """Return the account's use, all zero when it has none."""
+        return self._usage.get(account) or Usage()
+
+    def all(self) -> dict[str, Usage]:
+        return dict(self._usage)
+
+    def connection(self, account: str, change: int) -> None:
+        usage = self._usage.setdefault(account, Usage())
+        usage.connections += change
+        self._forget_idle(account, usage)
+
+    def peer(self, account: str, *, broadcaster: bool, change: int) -> None:
+        usage = self._usage.setdefault(account, Usage())
+        if broadcaster:
+            usage.broadcasters += change
+        else:
+            usage.players += change
+        self._forget_idle(account, usage)
+
+    def rate(self, account: str, bitrate: int, audio_bitrate: int) -> None:
+        """Add to the account's rates, kbps; negative to take away."""
+        usage = self._usage.setdefault(account, Usage())
+        usage.bitrate += bitrate
+        usage.audio_bitrate += audio_bitrate
+        self._forget_idle(account, usage)
+
+    def refused(self, account: str, issues: list[str]) -> None:
+        self.issues.setdefault(account, Counter()).update(issues)
+
+    def _forget_idle(self, account: str, usage: Usage) -> None:
+        if usage.idle and not usage.total_bitrate:
+            del self._usage[account]

@@ -1,0 +1,197 @@
+"""Rooms: participants, the streams they show each other, chat, and who keeps order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vws.core.commands import Action, RoomAction, RoomMessage
+from vws.core.session import Role, Session
+from vws.errors import Refused
+
+__all__ = ["HISTORY", "HISTORY_FOR_JOINER", "HISTORY_SIZE", "NOT_IN_ROOM", "Participant", "Room", "Stream"]
+
+HISTORY = 100
+"""Chat messages kept of a room."""
+
+HISTORY_FOR_JOINER = 10
+"""Chat messages that a joiner is given."""
+
+HISTORY_SIZE = 262_144
+"""Most characters of JSON that the kept messages of one room may take together."""
+
+NOT_IN_ROOM = "You are not a participant in this room"
+
+MINUTE = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """One socket in a room, under its verified user's name; times in milliseconds."""
+
+    socket_id: str
+    name: str
+    joined_at: int
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A stream that a room shows; its id is the name of its channel."""
+
+    stream_id: str
+    socket_id: str
+    user: str
+    published_at: int
+    params: Mapping[str, Any]
+
+
+@dataclass(slots=True, eq=False)
+class Room:
+    """A room of one account. It outlives its last participant only for what must not be lost."""
+
+    scope: str
+    name: str
+    participants: dict[str, Participant] = field(default_factory=dict)
+    streams: dict[str, Stream] = field(default_factory=dict)
+    messages: deque[tuple[dict[str, Any], int]] = field(default_factory=deque)
+    messages_size: int = 0
+    owner: str = ""
+    locked: bool = False
+    muted: set[str] = field(default_factory=set)
+    banned: dict[str, int] = field(default_factory=dict)
+    meta: dict[str, Any] = field(default_factory=dict)
+    _members: tuple[str, ...] | None = None
+
+    # --- participants ---
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The socket ids of all participants, in the order they came."""
+        if self._members is None:
+            self._members = tuple(self.participants)
+        return self._members
+
+    def enter(self, participant: Participant, *, first_is_owner: bool) -> None:
+        if first_is_owner and not self.participants and participant.role is not Role.MODERATOR:
+            self.owner = participant.name
+        self.participants[participant.socket_id] = participant
+        self._members = None
+
+    def leave(self, socket_id: str) -> Participant:
+        self._members = None
+        participant = self.participants.pop(socket_id)
+        if not self.participants:
+            self.owner = ""
+        return participant
+
+    def participant(self, socket_id: str) -> Participant:
+        try:
+            return self.participants[socket_id]
+        except KeyError:
+            raise Refused(NOT_IN_ROOM, code="not-in-room") from None
+
+    def sockets_of(self, user: str) -> list[str]:
+        return [p.socket_id for p in self.participants.values() if p.name == user]
+
+    # --- who may ---
+
+    def keeps_order(self, user: str, role: Role) -> bool:
+        return role is Role.MODERATOR or (self.owner != "" and self.owner == user)
+
+    def admit(self, session: Session, when: int) -> None:
+        """Raise `Refused` unless the session's user may be in this room."""
+        user = session.user or ""
+        if session.role is Role.MODERATOR:
+            return
+        if self.banned.get(user, 0) > when:
+            raise Refused("You are banned from this room.", code="banned")
+        if self.locked and not self.keeps_order(user, session.role):
+            raise Refused("This room is locked.", code="locked")
+        if not _allows(self.meta.get("allowUsers", True), user):
+            raise Refused("You are not allowed in this room.", code="not-allowed")
+
+    def admit_broadcaster(self, participant: Participant) -> None:
+        allowed = _allows(self.meta.get("allowBroadcasters", True), participant.name)
+        if not (allowed or self.keeps_order(participant.name, participant.role)):
+            raise Refused("You are not allowed to publish in this room.", code="not-allowed")
+
+    # --- chat ---
+
+    def post(self, command: RoomMessage, author: Participant, when: int) -> dict[str, Any]:
+        """Keep a message, stamped with its author and time, within the bounds on history."""
+        if author.name in self.muted:
+            raise Refused("You are muted in this room.", code="muted")
+        message = {**command.message, "user": author.name, "timestamp": when}
+        self.messages.append((message, command.size))
+        self.messages_size += command.size
+        while len(self.messages) > HISTORY or self.messages_size > HISTORY_SIZE:
+            self.messages_size -= self.messages.popleft()[1]
+        return message
+
+    def recent(self) -> list[dict[str, Any]]:
+        return [message for message, _ in list(self.messages)[-HISTORY_FOR_JOINER:]]
+
+    # --- moderation ---
+
+    def moderate(self, command: RoomAction, author: Participant, when: int) -> dict[str, Any]:
+        """Apply an action's lasting effect and return what everyone is told of it.
+
+        Throwing somebody out is left to the caller: it reaches into channels, too.
+        """
+        if not self.keeps_order(author.name, author.role):
+            raise Refused("Only a moderator or the owner of this room can do that.", code="not-moderator")
+        self._spare_equals(command, author)
+        told: dict[str, Any] = {"action": command.action.value, "by": author.name, "timestamp": when}
+        if command.user:
+            told["user"] = command.user
+        told.update(self._apply(command, when))
+        return told
+
+    def _spare_equals(self, command: RoomAction, author: Participant) -> None:
+        if command.user == author.name and command.action in (Action.KICK, Action.BAN, Action.MUTE):
+            raise Refused("You can not do that to yourself.", code="not-moderator")
+        for socket_id in self.sockets_of(command.user):
+            if self.participants[socket_id].role is Role.MODERATOR and author.role is not Role.MODERATOR:
+                raise Refused("The owner of a room can not do that to a moderator.", code="not-moderator")
+
+    def _apply(self, command: RoomAction, when: int) -> dict[str, Any]:
+        match command.action:
+            case Action.BAN:
+                self.banned = {user: until for user, until in self.banned.items() if until > when}
+                self.banned[command.user] = when + round(command.minutes * MINUTE)
+                return {"minutes": command.minutes}
+            case Action.UNBAN:
+                self.banned.pop(command.user, None)
+            case Action.MUTE:
+                self.muted.add(command.user)
+            case Action.UNMUTE:
+                self.muted.discard(command.user)
+            case Action.LOCK | Action.UNLOCK:
+                self.locked = command.action is Action.LOCK
+            case Action.CLEAR:
+                self.messages.clear()
+                self.messages_size = 0
+            case Action.META:
+                self.meta = dict(command.meta)
+                return {"meta": self.meta}
+            case Action.KICK:
+                pass
+        return {}
+
+    # --- what outlives the participants ---
+
+    def lasting(self, when: int) -> bool:
+        """Say whether an empty room holds something worth keeping for a while."""
+        banned = any(until > when for until in self.banned.values())
+        return bool(self.messages or self.muted or self.locked or self.meta or banned)
+
+    def banned_until(self) -> int:
+        return max(self.banned.values(), default=0)
+
+
+def _allows(rule: object, user: str) -> bool:
+    """Read a rule of a room's meta: true, false, or a list of the users it allows."""
+    return user in rule if isinstance(rule, list) else bool(rule)

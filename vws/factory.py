@@ -1,0 +1,206 @@
+"""The composition root: the one place that knows which class stands behind which name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gevent
+from flask import Flask
+
+from vws import db, http
+from vws.accounts import AccountDirectory
+from vws.announce import Announcer, Outgoing
+from vws.auth import Gatekeeper
+from vws.config import Config
+from vws.core.attempts import FailedAttempts
+from vws.errors import Unavailable
+from vws.ice import IceServers
+from vws.login import LoginSites
+from vws.namespaces.base import EventTable
+from vws.namespaces.chat import chat_events
+from vws.namespaces.dispatcher import Dispatcher
+from vws.namespaces.room import room_events
+from vws.namespaces.signaling import signaling_events
+from vws.reload import Reloader
+from vws.rooms import Rooms
+from vws.signaling import Signaling
+from vws.state.base import LiveState, StateLimits
+from vws.state.memory import MemoryState
+from vws.transport import strict_json
+from vws.transport.address import client_address
+from vws.transport.gate import Gate
+from vws.transport.server import Server, SocketIO
+
+__all__ = ["create_app"]
+
+PROJECT = Path(__file__).resolve().parent.parent
+PING_INTERVAL, PING_TIMEOUT = 5, 10
+SWEEP_ROOMS_EVERY = 5
+
+
+def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask, SocketIO]:
+    """Build the whole program; what it needs in the background is started, nothing listens yet."""
+    if state is None:
+        state = MemoryState(_state_limits(config))
+    database = db.open_database(config.database_url)
+    if config.database_url.startswith("sqlite:"):
+        db.migrate(database)
+    accounts = AccountDirectory(config, partial(db.read_rows, database))
+    socketio = SocketIO()
+    gatekeeper = _gatekeeper(config, state, accounts)
+    dispatcher = _dispatcher(config, state, accounts, gatekeeper=gatekeeper, socketio=socketio)
+    reloader = Reloader(accounts, gatekeeper, drop=partial(_drop, socketio))
+    app = _flask(config)
+    services = http.Services(
+        config=config,
+        state=state,
+        accounts=accounts,
+        reload=reloader.reload,
+        ready=partial(_ready, database, accounts),
+        clock=_now,
+    )
+    http.register(app, services)
+    _mount(app, socketio, dispatcher, config)
+    _start(config, reloader, state)
+    return app, socketio
+
+
+def _drop(socketio: SocketIO, sid: str, reason: str) -> None:
+    socketio.server.drop(sid, reason)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _state_limits(config: Config) -> StateLimits:
+    return StateLimits(
+        newest_wins=config.publish_takeover,
+        rooms_per_client=config.max_rooms_per_client,
+        channels_per_client=config.max_channels_per_client,
+        history_ttl=config.chat_history_ttl * 1000,
+    )
+
+
+def _gatekeeper(config: Config, state: LiveState, accounts: AccountDirectory) -> Gatekeeper:
+    return Gatekeeper(
+        state,
+        accounts,
+        sites=LoginSites(timeout=config.login_timeout, at_once=config.max_logins),
+        attempts=FailedAttempts(config.auth_rate_limit),
+        clock=_now,
+        shared_channels=config.shared_channels,
+        generic_refusals=config.extra_security and not config.development,
+    )
+
+
+def _dispatcher(
+    config: Config,
+    state: LiveState,
+    accounts: AccountDirectory,
+    *,
+    gatekeeper: Gatekeeper,
+    socketio: SocketIO,
+) -> Dispatcher:
+    ice = IceServers(config)
+    announcer = Announcer(ice)
+
+    def alive(sid: str) -> bool:
+        return socketio.server.answers(sid)
+
+    signaling = Signaling(
+        state,
+        accounts,
+        announcer=announcer,
+        ice=ice,
+        alive=alive,
+        clock=_now,
+        enforce_sdp=config.enforce_sdp,
+    )
+    rooms = Rooms(state, accounts, announcer=announcer, alive=alive, clock=_now)
+    return Dispatcher(
+        _tables(signaling, rooms),
+        gatekeeper,
+        state=state,
+        announcer=announcer,
+        clock=_now,
+        deliver=lambda outgoing: _deliver(socketio.server, outgoing),
+        rate=config.event_rate_limit,
+    )
+
+
+def _tables(signaling: Signaling, rooms: Rooms) -> dict[str, EventTable]:
+    """Say which namespace takes which events; existing clients use `/` for all of them."""
+    groups = {
+        "/signaling": signaling_events(signaling),
+        "/room": room_events(rooms),
+        "/chat": chat_events(rooms),
+    }
+    everything = {event: handler for table in groups.values() for event, handler in table.items()}
+    return {"/": everything, **groups}
+
+
+def _deliver(server: Server, outgoing: Sequence[Outgoing]) -> None:
+    for message in outgoing:
+        server.deliver(message.to, message.event.value, message.args, prefer=(message.concern.value, "/"))
+
+
+def _flask(config: Config) -> Flask:
+    app = Flask("vws", template_folder=str(PROJECT / "templates"), static_folder=str(PROJECT / "static"))
+    app.config["MAX_CONTENT_LENGTH"] = config.max_message_size
+    return app
+
+
+def _mount(app: Flask, socketio: SocketIO, dispatcher: Dispatcher, config: Config) -> None:
+    """Put the Socket.IO server in front of the Flask app, and the gate in front of both."""
+    pages = app.wsgi_app
+    engine_options: dict[str, Any] = {
+        "async_mode": "gevent",
+        "ping_interval": PING_INTERVAL,
+        "ping_timeout": PING_TIMEOUT,
+        "max_http_buffer_size": config.max_message_size,
+        "max_send_buffer": config.max_send_buffer,
+        "connect_timeout": config.connect_timeout,
+        "cors_allowed_origins": "*" if "*" in config.allowed_origins else list(config.allowed_origins),
+        "address_of": lambda environ: client_address(environ, config.trusted_proxies),
+    }
+    socketio.init_app(
+        app, application=dispatcher, engine_options=engine_options, json=strict_json, async_handlers=False
+    )
+    gate = Gate(
+        app.wsgi_app,
+        pages,
+        socketio.server.eio,
+        at_once=config.max_connections,
+        per_address=config.max_connections_per_address,
+    )
+    app.wsgi_app = gate  # type: ignore[method-assign]  # how Flask is meant to be wrapped
+
+
+def _ready(database: Any, accounts: AccountDirectory) -> dict[str, str]:
+    """Check what the program depends on; each component with what is wrong, or an empty string."""
+    problem = ""
+    try:
+        db.ping(database)
+    except Unavailable as error:
+        problem = error.message
+    return {"database": problem, "accounts": "" if accounts.loaded else "not loaded yet"}
+
+
+def _start(config: Config, reloader: Reloader, state: LiveState) -> None:
+    """Load the accounts, and go on trying beside everything else when the database is down."""
+    with suppress(Unavailable):
+        reloader.reload()
+    gevent.spawn(reloader.reload_until_loaded, lambda: gevent.sleep(config.account_retry))
+    gevent.spawn(_sweep, state)
+
+
+def _sweep(state: LiveState) -> None:
+    while True:
+        gevent.sleep(SWEEP_ROOMS_EVERY)
+        state.sweep(when=_now())

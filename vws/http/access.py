@@ -1,0 +1,86 @@
+"""Who may ask: by API key, or by an account's own token."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Iterator
+from enum import Enum
+
+from flask import Request
+
+from vws.accounts import AccountDirectory
+from vws.config import Config
+from vws.core.accounts import Account
+from vws.core.attempts import FailedAttempts
+from vws.core.wire.parse import is_name
+from vws.errors import BadInput, Refused
+from vws.transport.address import client_address
+
+__all__ = ["Access", "Door"]
+
+
+class Access(Enum):
+    """What a route asks of whoever calls it."""
+
+    OPEN = "nothing"
+    OPERATOR = "the API key"
+    OWNER = "the API key, or an account's token"
+
+
+class Door:
+    """Checks keys and tokens; a wrong token counts as a failed attempt of its address."""
+
+    def __init__(self, config: Config, accounts: AccountDirectory, clock: Callable[[], int]) -> None:
+        self._config = config
+        self._accounts = accounts
+        self._clock = clock
+        self._attempts = FailedAttempts(config.auth_rate_limit)
+
+    def admit(self, access: Access, request: Request) -> None:
+        """Raise `Refused` unless the request may have an answer; tokens are for `Door.account` to check."""
+        if access is Access.OPERATOR and not self.is_operator(request):
+            raise Refused("Invalid API key", code="api-key")
+
+    def is_operator(self, request: Request) -> bool:
+        """Tell whether the request may see everything; in development everybody may."""
+        return self._config.development or self.has_key(request)
+
+    def has_key(self, request: Request) -> bool:
+        """Tell whether the request brings the API key; nothing matches when there is none."""
+        wanted = self._config.api_key.encode()
+        matches = [hmac.compare_digest(key, wanted) for key in _keys(request)]
+        return bool(wanted) and any(matches)
+
+    def account(self, request: Request) -> Account:
+        """Return the account whose token is asked for.
+
+        Raises `BadInput` for what cannot be a token, `Refused` for a wrong one, `TooManyAttempts`.
+        """
+        address, when = self.address(request), self._clock()
+        self._attempts.check(address, when)
+        token = request.args["token"]
+        if not is_name(token):
+            raise BadInput("Invalid token format")
+        account = self._accounts.by_token(token)
+        if account is None:
+            self._attempts.failed(address, when)
+            raise Refused("Invalid account token", code="account-token")
+        return account
+
+    def address(self, request: Request) -> str:
+        """Return the client's address, through trusted proxies."""
+        return client_address(request.environ, self._config.trusted_proxies)
+
+
+def _keys(request: Request) -> Iterator[bytes]:
+    """Yield every key the request brings, as bytes: a key need not be ASCII."""
+    yield request.args.get("apikey", "").encode("utf-8", "replace")
+    yield _header_bytes(request.headers.get("X-API-Key", ""))
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        yield _header_bytes(credentials.strip())
+
+
+def _header_bytes(value: str) -> bytes:
+    """Undo WSGI's reading of headers as Latin-1."""
+    return value.encode("latin-1", "replace")

@@ -1,0 +1,90 @@
+"""Answers: JSON or plain text, the headers that go with all of them, and errors as answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from vws.config import Config
+from vws.core.attempts import TooManyAttempts
+from vws.errors import BadInput, NotFound, Refused, Unavailable, VWSError
+
+__all__ = ["json_answer", "register_answers", "status_of", "text_answer"]
+
+PLAIN = "text/plain; charset=utf-8"
+
+STATUSES: Sequence[tuple[type[VWSError], int]] = (
+    (TooManyAttempts, 429),
+    (BadInput, 400),
+    (Refused, 401),
+    (NotFound, 404),
+    (Unavailable, 503),
+)
+
+HEADERS = {
+    # A page states its own policy; nothing else is meant to be rendered.
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",  # the API key may be in the address
+    "Cache-Control": "no-store",
+}
+
+
+def json_answer(payload: Any, status: int = 200) -> Response:
+    """Answer with JSON in ASCII: a name holding half a surrogate pair is no reason to fail."""
+    body = json.dumps(payload, separators=(",", ":"), allow_nan=False)
+    return Response(body, status, content_type="application/json")
+
+
+def text_answer(text: str, status: int = 200) -> Response:
+    """Answer with a sentence and nothing after it: plugins show the body as it is."""
+    return Response(text, status, content_type=PLAIN)
+
+
+def status_of(error: VWSError) -> int:
+    """Return the HTTP status of one of the program's errors."""
+    return next((status for kind, status in STATUSES if isinstance(error, kind)), 500)
+
+
+def register_answers(app: Flask, config: Config) -> None:
+    """Give every answer its headers, and every error a plain text."""
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(VWSError, _refusal)
+    app.after_request(_with_headers)
+    app.after_request(lambda response: _with_origin(response, config.allowed_origins))
+
+
+def _http_error(error: HTTPException) -> Response:
+    response = Response(error.name, error.code, content_type=PLAIN)
+    for name, value in error.get_headers():
+        if name != "Content-Type":
+            response.headers[name] = value  # the methods that are allowed, say
+    return response
+
+
+def _refusal(error: VWSError) -> Response:
+    response = text_answer(error.message, status_of(error))
+    if response.status_code == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _with_headers(response: Response) -> Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def _with_origin(response: Response, allowed: Sequence[str]) -> Response:
+    """Let scripts of the origins that may connect read the answer; never with credentials."""
+    if "*" in allowed:
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        return response
+    response.vary.add("Origin")
+    if request.headers.get("Origin") in allowed:
+        response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
+    return response

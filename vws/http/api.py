@@ -1,0 +1,95 @@
+"""The HTTP API: one method per answer; vws/http/routes.py says which address asks for which."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from flask import Response, request
+
+from vws import __version__, usage
+from vws.core.wire.listings import reload_failed
+from vws.errors import Refused, Unavailable
+from vws.http import pages
+from vws.http.access import Door
+from vws.http.answers import json_answer, status_of
+from vws.http.services import Services
+
+__all__ = ["Api"]
+
+DESCRIPTION = Path(__file__).with_name("openapi.json")
+
+
+class Api:
+    """Answers requests; that they may have an answer was checked before, but for tokens."""
+
+    def __init__(self, services: Services, door: Door) -> None:
+        self._services = services
+        self._state = services.state
+        self._door = door
+        self._description = _describe()
+
+    def index(self) -> Response:
+        info = usage.describe_server(self._services.config)
+        response = pages.index_page(info) if pages.wants_page() else json_answer(info)
+        response.vary.add("Accept")
+        return response
+
+    def connections(self) -> Response:
+        return json_answer(usage.list_connections(self._state))
+
+    def channels(self) -> Response:
+        return json_answer(usage.list_channels(self._state))
+
+    def stats(self) -> Response:
+        return json_answer(usage.sum_up_usage(self._state))
+
+    def rooms(self) -> Response:
+        return json_answer(usage.list_rooms(self._state))
+
+    def status(self) -> Response:
+        """Show everything to who has the key, else one account to who has its token."""
+        if not self._door.has_key(request) and "token" in request.args:
+            return json_answer(usage.show_account(self._state, self._door.account(request)))
+        if not self._door.is_operator(request):
+            raise Refused("Invalid API key and no account token", code="api-key")
+        return json_answer(usage.show_everything(self._state))
+
+    def update_accounts(self) -> Response:
+        try:
+            return json_answer(usage.summarize_reload(self._services.reload()))
+        except Unavailable as error:
+            return json_answer(reload_failed(error.message), status_of(error))
+
+    def health(self) -> Response:
+        """Tell that the process answers, whatever it depends on."""
+        return json_answer({"status": "ok"})
+
+    def ready(self) -> Response:
+        """Tell whether clients can be served; what exactly is wrong is for the operator."""
+        problems = self._services.ready()
+        details = self._door.is_operator(request)
+        components = {
+            name: (problem if details else "failed") if problem else "ok"
+            for name, problem in problems.items()
+        }
+        failed = any(problems.values())
+        answer = {"status": "failed" if failed else "ok", "components": components}
+        return json_answer(answer, 503 if failed else 200)
+
+    def description(self) -> Response:
+        return json_answer(self._description)
+
+    def client(self) -> Response:
+        return pages.client_file("socket.io.js")
+
+    def client_minified(self) -> Response:
+        return pages.client_file("socket.io.min.js")
+
+
+def _describe() -> dict[str, Any]:
+    """Read the OpenAPI document, and put this program's version into it."""
+    document: dict[str, Any] = json.loads(DESCRIPTION.read_text(encoding="utf-8"))
+    document["info"]["version"] = __version__
+    return document

@@ -1,0 +1,73 @@
+"""The table of routes: every address, what it asks of the caller, and what answers.
+
+tests/test_openapi.py fails on a route that is not in this table or not in openapi.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flask import Flask, Response, request
+
+from vws import logs
+from vws.errors import Refused
+from vws.http.access import Access, Door
+from vws.http.answers import register_answers
+from vws.http.api import Api
+from vws.http.services import Services
+
+__all__ = ["ROUTES", "Route", "register"]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One address, with or without a slash at its end; GET only."""
+
+    path: str
+    access: Access
+    answer: Callable[[Api], Response]
+
+
+ROUTES = (
+    Route("/", Access.OPEN, Api.index),
+    Route("/connections", Access.OPERATOR, Api.connections),
+    Route("/channels", Access.OPERATOR, Api.channels),
+    Route("/stats", Access.OPERATOR, Api.stats),
+    Route("/rooms", Access.OPERATOR, Api.rooms),
+    Route("/status", Access.OWNER, Api.status),
+    Route("/update-accounts", Access.OPERATOR, Api.update_accounts),
+    Route("/health", Access.OPEN, Api.health),
+    Route("/ready", Access.OPEN, Api.ready),
+    Route("/openapi.json", Access.OPEN, Api.description),
+    Route("/socket.io/socket.io.js", Access.OPEN, Api.client),
+    Route("/socket.io/socket.io.min.js", Access.OPEN, Api.client_minified),
+)
+
+
+def register(app: Flask, services: Services) -> None:
+    """Put every route into the app, with its check in front of it."""
+    door = Door(services.config, services.accounts, services.clock)
+    api = Api(services, door)
+    register_answers(app, services.config)
+    for route in ROUTES:
+        app.add_url_rule(
+            route.path,
+            endpoint=route.path,
+            view_func=_view(route, api, door),
+            methods=["GET"],
+            strict_slashes=False,
+            provide_automatic_options=False,
+        )
+
+
+def _view(route: Route, api: Api, door: Door) -> Callable[[], Response]:
+    def view() -> Response:
+        try:
+            door.admit(route.access, request)
+            return route.answer(api)
+        except Refused as refusal:
+            logs.event("api-refused", path=route.path, address=door.address(request), reason=refusal.message)
+            raise
+
+    return view

@@ -1,0 +1,29 @@
+"""What the HTTP edge needs of the program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vws.accounts import AccountDirectory
+from vws.config import Config
+from vws.reload import ReloadResult
+from vws.state.base import LiveState
+
+__all__ = ["Services"]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Parts of the program that requests are answered from.
+
+    ``reload`` raises `Unavailable`; ``ready`` gives each component this server depends on with what is wrong
+    with it, "" when nothing is; ``clock`` tells milliseconds since the epoch.
+    """
+
+    config: Config
+    state: LiveState
+    accounts: AccountDirectory
+    reload: Callable[[], ReloadResult]
+    ready: Callable[[], dict[str, str]]
+    clock: Callable[[], int]

@@ -1,0 +1,94 @@
+"""Logging: one line per event, whoever logs it.
+
+The server's own lines come from `event`, like
+``2026-11-23T06:50:44.123Z info connect socket=abc account="My site" user=alice``.
+What libraries and Python's warnings say comes out in the same form, from WARNING upwards. Every line is ASCII
+and really one line: a client's name holding a line break cannot forge another.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import traceback
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TextIO
+
+__all__ = ["LineFormatter", "configure", "event"]
+
+_LONGEST = 200
+_PLAIN = re.compile(r"[A-Za-z0-9_.:/@+-]+")
+_LOGGER = logging.getLogger("vws")
+_LIBRARIES = ("engineio", "flask", "gevent", "geventwebsocket", "socketio", "urllib3", "vws", "werkzeug")
+_SELF_HANDLING = ("engineio.client", "engineio.server", "socketio.client", "socketio.server", "werkzeug")
+"""Loggers that add a handler of their own, unless they have a level."""
+
+
+def configure(level: str, stream: TextIO | None = None) -> None:
+    """Send every line to the stream (standard error), events from the level named upwards.
+
+    May be called again: the last call counts. Tracebacks are written at level debug only.
+    """
+    lowest = logging.getLevelNamesMapping()[level.upper()]
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(LineFormatter(tracebacks=lowest <= logging.DEBUG))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(lowest, logging.WARNING))
+    _LOGGER.setLevel(lowest)
+    logging.captureWarnings(True)
+    for logger in _library_loggers():
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(root.level)
+
+
+def event(name: str, /, *, level: int = logging.INFO, **fields: object) -> None:
+    """Log one event; fields that are None are left out. Give chosen fields only, never a secret."""
+    _LOGGER.log(level, name, extra={"fields": fields})
+
+
+def _library_loggers() -> Iterator[logging.Logger]:
+    for name in {*logging.root.manager.loggerDict, *_SELF_HANDLING}:
+        logger = logging.getLogger(name)
+        if logger is not _LOGGER and name.partition(".")[0] in _LIBRARIES:
+            yield logger
+
+
+class LineFormatter(logging.Formatter):
+    """Format a record as time, level, name and fields; with ``tracebacks``, lines of traceback follow."""
+
+    def __init__(self, *, tracebacks: bool = False) -> None:
+        super().__init__()
+        self._tracebacks = tracebacks
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: Mapping[str, object] | None = getattr(record, "fields", None)
+        name = record.msg
+        if fields is None:  # a library's
+            name, fields = record.name, {"message": record.getMessage().strip()}
+        words = [_time(record.created), record.levelname.lower(), _quoted(name)]
+        words += [f"{key}={_quoted(value)}" for key, value in fields.items() if value is not None]
+        return " ".join(words) + self._failure(record)
+
+    def _failure(self, record: logging.LogRecord) -> str:
+        if not record.exc_info or record.exc_info[1] is None:
+            return ""
+        last = traceback.format_exception_only(record.exc_info[1])[-1].strip()
+        folded = f" error={_quoted(last)}"
+        return f"{folded}\n{self.formatException(record.exc_info)}" if self._tracebacks else folded
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _quoted(value: object) -> str:
+    shown = str(value).lower() if isinstance(value, bool) else str(value)
+    if len(shown) > _LONGEST:
+        shown = shown[: _LONGEST - 3] + "..."
+    if _PLAIN.fullmatch(shown):
+        return shown
+    return json.dumps(shown).replace("\x7f", "\\u007f")

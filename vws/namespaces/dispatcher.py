@@ -1,0 +1,156 @@
+"""One event's way: client and budget, table, parser, use case, messages out; errors are mapped here."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from vws import logs
+from vws.announce import Announcer, Outgoing
+from vws.auth import Gatekeeper, TokenAuth, UserAuth, parse_auth
+from vws.core.rate import Budget
+from vws.core.session import Session
+from vws.core.wire import build
+from vws.core.wire.names import Event
+from vws.errors import BadInput, Refused, VWSError
+from vws.namespaces.base import EventTable, Handler
+from vws.signaling import Clock
+from vws.state.base import LiveState
+
+__all__ = ["Dispatcher"]
+
+Deliver = Callable[[Sequence[Outgoing]], None]
+
+QUIET = frozenset({Event.MESSAGE_PEER, Event.MESSAGE})
+"""Events whose refusals are no news: peers come and go while signals are under way."""
+
+
+@dataclass(slots=True)
+class _Client:
+    session: Session
+    credentials: TokenAuth | UserAuth
+    budget: Budget
+    log_budget: Budget = field(default_factory=lambda: Budget(rate=1, burst=10))
+
+
+class Dispatcher:
+    """`transport.server.Application`: the program as the Socket.IO server sees it.
+
+    ``rate`` is the number of events a client may send per second, with bursts of twice that.
+    """
+
+    def __init__(
+        self,
+        tables: Mapping[str, EventTable],
+        gatekeeper: Gatekeeper,
+        *,
+        state: LiveState,
+        announcer: Announcer,
+        clock: Clock,
+        deliver: Deliver,
+        rate: int,
+    ) -> None:
+        self.namespaces = tuple(tables)
+        self._tables = {name: {e.value: h for e, h in table.items()} for name, table in tables.items()}
+        self._gatekeeper = gatekeeper
+        self._state = state
+        self._announcer = announcer
+        self._clock = clock
+        self._deliver = deliver
+        self._rate = rate
+        self._clients: dict[str, _Client] = {}
+
+    # --- transport.server.Application ---
+
+    def connect(self, socket_id: str, namespace: str, *, address: str, auth: object) -> None:
+        """Admit a client, or let one that is here already open one more namespace."""
+        client = self._clients.get(socket_id)
+        try:
+            if client is None:
+                self._admit(socket_id, address, auth)
+            elif auth and parse_auth(auth) != client.credentials:
+                raise Refused("ERROR: Authentication error")
+        except Refused:
+            raise
+        except Exception as error:  # whatever it is, the client gets an answer and nobody else notices
+            _log_failure("connect", error)
+            raise Refused("ERROR: Internal error") from error
+        if client is not None:
+            logs.event("namespace", socket=socket_id, namespace=namespace)
+
+    def _admit(self, socket_id: str, address: str, auth: object) -> None:
+        session = self._gatekeeper.admit(auth, socket_id=socket_id, address=address)
+        budget = Budget(rate=self._rate, burst=2 * self._rate)
+        self._clients[socket_id] = _Client(session, parse_auth(auth), budget)
+
+    def event(self, socket_id: str, namespace: str, name: str, args: list[Any]) -> dict[str, Any]:
+        """Carry out an event and send what comes of it; return the acknowledgement."""
+        client = self._clients.get(socket_id)
+        if client is None:
+            return build.ack_error(Refused("This connection is closed.", code="disconnected"))
+        handler = self._tables[namespace].get(name)
+        try:
+            self._spend(client)
+            if handler is None:
+                raise BadInput("unknown event", code="unknown-event")
+            outgoing = handler.run(client.session, handler.parse(args))
+        except VWSError as error:
+            return self._refused(client, handler, name, args, error)
+        except Exception as error:
+            _log_failure(name, error)
+            return self._refused(client, handler, name, args, VWSError("Internal error", code="internal"))
+        self._deliver(outgoing)
+        return build.ack_ok()
+
+    def malformed(self, socket_id: str, namespace: str, name: str) -> dict[str, Any]:
+        """Refuse an event whose payload could not be read or has attachments."""
+        client = self._clients.get(socket_id)
+        handler = self._tables[namespace].get(name)
+        error: VWSError = BadInput("payload is not JSON that this server accepts")
+        if client is None:
+            return build.ack_error(error)
+        try:
+            self._spend(client)
+        except Refused as refusal:
+            error = refusal
+        return self._refused(client, handler, name, [], error)
+
+    def disconnect(self, socket_id: str, reason: str) -> None:
+        client = self._clients.pop(socket_id, None)
+        when = self._clock()
+        facts = self._state.disconnect(socket_id, when=when)
+        if client is not None:
+            _log("disconnect", client.session, reason=reason)
+        self._deliver(self._announcer.tell(facts, when=when))
+
+    # --- the pieces ---
+
+    def _spend(self, client: _Client) -> None:
+        if not client.budget.spend(time.monotonic()):
+            raise Refused("Too many events.", code="too-many-events")
+
+    def _refused(
+        self, client: _Client, handler: Handler | None, name: str, args: Sequence[Any], error: VWSError
+    ) -> dict[str, Any]:
+        if name not in QUIET and client.log_budget.spend(time.monotonic()):
+            _log("refused", client.session, event=name, reason=error.message)
+        if handler is not None:
+            self._deliver(handler.refuse(client.session, args, error))
+        return build.ack_error(error)
+
+
+def _log(name: str, session: Session, **fields: Any) -> None:
+    logs.event(name, socket=session.socket_id, account=session.account, user=session.user, **fields)
+
+
+def _log_failure(name: str, error: Exception) -> None:
+    """Say in one line where a fault of the program's own happened."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else ""
+    what = f"{type(error).__name__}: {error}"
+    logs.event("failure", level=logging.ERROR, during=name, error=what, at=where)

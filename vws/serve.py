@@ -1,0 +1,84 @@
+"""Running the program: `python app.py` listens by this; gunicorn brings its own and uses `stop_clients`."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import sys
+import time
+from contextlib import suppress
+from typing import Any
+
+import gevent
+from gevent.event import Event
+
+from vws import __version__, logs
+from vws.config import Config
+from vws.transport.server import SocketIO
+from vws.transport.websocket import Handler
+from vws.transport.wsgi import WebServer
+
+__all__ = ["raise_file_limit", "serve", "stop_clients"]
+
+STOP_TIMEOUT = 3.0
+"""Seconds that clients have to hear of the end."""
+
+
+def serve(config: Config, app: Any, socketio: SocketIO) -> None:
+    """Listen until SIGTERM or SIGINT, then tell the clients and return."""
+    raise_file_limit()
+    Handler.max_message_size = config.max_message_size
+    tls = config.tls
+    options = {"keyfile": str(tls.key), "certfile": str(tls.cert)} if tls else {}
+    server = WebServer((config.host, config.port), app, **options)
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, stop.set)
+    server.start()
+    logs.event("start", version=__version__, host=config.host, port=server.server_port)
+    sys.stdout.write(_welcome(config, int(server.server_port or 0)))
+    sys.stdout.flush()
+    stop.wait()
+    server.close()
+    stop_clients(socketio)
+    server.stop(timeout=0.5)
+    logs.event("stop")
+
+
+def stop_clients(socketio: SocketIO) -> None:
+    """Tell every client that the server goes, close its connection and wait a little until it is closed."""
+    socketio.server.shut_down()
+    deadline = time.monotonic() + STOP_TIMEOUT
+    while socketio.server.eio.sockets and time.monotonic() < deadline:
+        gevent.sleep(0.05)
+
+
+def raise_file_limit() -> None:
+    """Let the process hold as many sockets as the system allows it; the usual soft limit is 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _welcome(config: Config, port: int) -> str:
+    secure = "s" if config.tls else ""
+    host = "127.0.0.1" if config.host in ("0.0.0.0", "::") else config.host
+    where = f"{host}:{port}" if ":" not in host else f"[{host}]:{port}"
+    mode = "development" if config.development else "production"
+    lines = [
+        f"VWS {__version__}, {mode}",
+        f"  server       http{secure}://{where}/",
+        f"  connections  http{secure}://{where}/connections",
+        f"  API          http{secure}://{where}/openapi.json",
+        "",
+    ]
+    if config.static_token:
+        lines += ["Client configuration:", _client_config(config, f"ws{secure}://{where}"), ""]
+    return "\n".join(lines) + "\n"
+
+
+def _client_config(config: Config, url: str) -> str:
+    token = config.static_token if config.development else "the value of STATIC_TOKEN"
+    settings = {"socket": url, "authentication": "token", "token": token}
+    return json.dumps({"videowhisperServer": settings}, indent=2)

@@ -1,0 +1,145 @@
+"""Use cases of signaling: publish, subscribe, and passing signals between peers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from vws import logs
+from vws.accounts import AccountDirectory
+from vws.announce import Announcer, Outgoing
+from vws.claims import Alive, settle
+from vws.core import sdp
+from vws.core.accounts import Account
+from vws.core.commands import (
+    ChannelMessage,
+    PeerMessage,
+    Publish,
+    Subscribe,
+    Unpublish,
+    Unsubscribe,
+)
+from vws.core.session import Session
+from vws.core.wire import build
+from vws.core.wire.names import Push
+from vws.core.wire.parse import wants_ice
+from vws.errors import Refused
+from vws.ice import IceServers
+from vws.state.base import LiveState
+
+__all__ = ["Clock", "Signaling", "account_of"]
+
+Clock = Callable[[], int]
+"""The time in milliseconds since the epoch."""
+
+
+def account_of(accounts: AccountDirectory, session: Session) -> Account:
+    """Return the session's account as it is now; it may have been deleted since the client connected."""
+    account = accounts.by_label(session.account)
+    if account is None:
+        raise Refused("Account not found", code="no-account")
+    return account
+
+
+class Signaling:
+    """Each method handles one event of one client and returns what to send."""
+
+    def __init__(
+        self,
+        state: LiveState,
+        accounts: AccountDirectory,
+        *,
+        announcer: Announcer,
+        ice: IceServers,
+        alive: Alive,
+        clock: Clock,
+        enforce_sdp: bool = False,
+    ) -> None:
+        self._state = state
+        self._accounts = accounts
+        self._announcer = announcer
+        self._ice = ice
+        self._alive = alive
+        self._clock = clock
+        self._enforce_sdp = enforce_sdp
+
+    def publish(self, session: Session, command: Publish) -> list[Outgoing]:
+        if session.user is not None and command.peer_id != session.user:
+            raise Refused(f"Authentication mismatch: {session.user} != {command.peer_id}", code="mismatch")
+        facts = settle(
+            lambda dead: self._state.publish(
+                session.socket_id,
+                command,
+                account=account_of(self._accounts, session),
+                when=self._clock(),
+                evict=dead,
+            ),
+            self._alive,
+        )
+        _log("publish", session, peer=command.peer_id, channel=command.channel, bitrate=command.params.rate)
+        return self._announcer.tell(facts, when=self._clock())
+
+    def unpublish(self, session: Session, command: Unpublish) -> list[Outgoing]:
+        when = self._clock()
+        facts = self._state.unpublish(session.socket_id, command.channel, when=when)
+        _log("unpublish", session, peer=command.peer_id, channel=command.channel)
+        return self._announcer.tell(facts, when=when)
+
+    def subscribe(self, session: Session, command: Subscribe) -> list[Outgoing]:
+        if session.user is not None and command.peer_id != session.user:
+            raise Refused(
+                "You can not subscribe with different username than you are authenticated with: "
+                f"{session.user} != {command.peer_id}",
+                code="mismatch",
+            )
+        facts = settle(
+            lambda dead: self._state.subscribe(
+                session.socket_id,
+                command,
+                account=account_of(self._accounts, session),
+                when=self._clock(),
+                evict=dead,
+            ),
+            self._alive,
+        )
+        _log("subscribe", session, peer=command.peer_id, channel=command.channel)
+        return self._announcer.tell(facts, when=self._clock())
+
+    def unsubscribe(self, session: Session, command: Unsubscribe) -> list[Outgoing]:
+        when = self._clock()
+        facts = self._state.unsubscribe(session.socket_id, command.channel, when=when)
+        _log("unsubscribe", session, peer=command.peer_id, channel=command.channel)
+        return self._announcer.tell(facts, when=when)
+
+    def message_peer(self, session: Session, message: PeerMessage) -> list[Outgoing]:
+        """Pass a signal on to one peer, in the sender's true name."""
+        route = self._state.route(session.socket_id, message.channel, message.target)
+        config = self._ice.peer_config(route.account, route.peer_id) if wants_ice(message) else None
+        body = build.relayed(message, route.sender, config)
+        if self._enforce_sdp:
+            body = self._limit_sdp(session, body)
+        return [Outgoing((route.socket_id,), Push.MESSAGE, (body,))]
+
+    def message(self, session: Session, message: ChannelMessage) -> list[Outgoing]:
+        """Pass a message on to everyone else in the sender's channel, in the sender's true name."""
+        audience: dict[str, list[str]] = {}
+        for route in self._state.audience(session.socket_id, message.channel):
+            audience.setdefault(route.sender, []).append(route.socket_id)
+        return [
+            Outgoing(tuple(dict.fromkeys(to)), Push.MESSAGE, ({**message.body, "from": sender},))
+            for sender, to in audience.items()
+        ]
+
+    def _limit_sdp(self, session: Session, body: dict[str, Any]) -> dict[str, Any]:
+        """Make session descriptions ask for no more than the plan, whatever type they come under."""
+        plan = account_of(self._accounts, session).plan
+        content = body.get("content")
+        if isinstance(content, str) and content.startswith("v="):
+            return {**body, "content": sdp.limit(content, plan)}
+        if isinstance(content, dict) and isinstance(content.get("sdp"), str):
+            return {**body, "content": {**content, "sdp": sdp.limit(content["sdp"], plan)}}
+        return body
+
+
+def _log(name: str, session: Session, **fields: Any) -> None:
+    logs.event(name, socket=session.socket_id, account=session.account, **fields)

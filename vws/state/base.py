@@ -1,0 +1,189 @@
+"""The contract of the live state.
+
+One operation per client event, each atomic: its checks, limits and counters are decided and its change is
+made in one step that no other operation sees half done. A refused operation raises and leaves no trace.
+Times are integer milliseconds since the epoch, given by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from vws.core.accounts import Account
+from vws.core.commands import (
+    Publish,
+    RoomAction,
+    RoomMessage,
+    RoomPublish,
+    Subscribe,
+)
+from vws.core.facts import Fact
+from vws.core.ledger import Usage
+from vws.core.session import Session
+
+__all__ = [
+    "NOBODY",
+    "ChannelView",
+    "Gone",
+    "LiveState",
+    "PeerView",
+    "RoomView",
+    "Route",
+    "StateLimits",
+]
+
+from vws.errors import Refused
+
+NOBODY: frozenset[str] = frozenset()
+
+
+class Gone(Refused):
+    """The socket is no longer connected: whatever it asked for comes too late."""
+
+    code = "disconnected"
+
+
+@dataclass(frozen=True, slots=True)
+class StateLimits:
+    """Bounds and rules of the whole server."""
+
+    newest_wins: bool = False
+    rooms_per_client: int = 100
+    channels_per_client: int = 1000
+    history_ttl: int = 600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a signal goes, and as whom: ``sender`` is the sender's peerID in ``channel``."""
+
+    socket_id: str
+    account: str
+    peer_id: str
+    channel: str
+    sender: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerView:
+    socket_id: str
+    peer_id: str
+    kind: str
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelView:
+    """A channel as the API lists it; ``publisher`` is None while nobody broadcasts in it."""
+
+    name: str
+    account: str
+    peers: tuple[PeerView, ...]
+    publisher: str | None
+    published_at: int
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RoomView:
+    name: str
+    scope: str
+    participants: Mapping[str, tuple[str, int]]
+    streams: tuple[str, ...]
+    messages: int
+    locked: bool
+
+
+class LiveState(Protocol):
+    """What use cases ask of the live state; errors beside those named: `Gone`."""
+
+    def connect(self, session: Session, account: Account) -> None:
+        """Admit a connection; raise `Refused` over the plan's connections or total bitrate."""
+
+    def disconnect(self, socket_id: str, *, when: int) -> list[Fact]:
+        """Take a connection out of everything at once; unknown sockets are nothing to do."""
+
+    def session(self, socket_id: str) -> Session | None: ...
+
+    def sessions(self) -> list[Session]: ...
+
+    def publish(
+        self,
+        socket_id: str,
+        command: Publish,
+        *,
+        account: Account,
+        when: int,
+        evict: frozenset[str] = NOBODY,
+    ) -> list[Fact]:
+        """Start or update a broadcast; raise `Unfit`, `Held`, `Refused`.
+
+        ``evict`` names sockets that were found dead and may lose their places.
+        """
+
+    def unpublish(self, socket_id: str, channel: str, *, when: int) -> list[Fact]:
+        """End the socket's broadcast; raise `NotFound` when it has none there."""
+
+    def subscribe(
+        self,
+        socket_id: str,
+        command: Subscribe,
+        *,
+        account: Account,
+        when: int,
+        evict: frozenset[str] = NOBODY,
+    ) -> list[Fact]:
+        """Put the socket into a channel as a player, or announce it again; raise like `publish`."""
+
+    def unsubscribe(self, socket_id: str, channel: str, *, when: int) -> list[Fact]:
+        """Take the player out; raise `NotFound` when it isn't there."""
+
+    def route(self, socket_id: str, channel: str | None, target: str) -> Route:
+        """Find a peer that shares a channel with the socket; raise `NotFound`."""
+
+    def audience(self, socket_id: str, channel: str | None) -> list[Route]:
+        """Find everybody else in the socket's channel, or channels; raise `NotFound` if in none."""
+
+    def join_room(self, socket_id: str, room: str, *, account: Account, when: int) -> list[Fact]:
+        """Enter a room and its streams, or be shown its state again; raise `Refused`."""
+
+    def leave_room(self, socket_id: str, room: str, *, when: int) -> list[Fact]:
+        """Leave a room with all one published in it; raise `Refused` if not in it."""
+
+    def publish_in_room(
+        self,
+        socket_id: str,
+        command: RoomPublish,
+        *,
+        account: Account,
+        when: int,
+        evict: frozenset[str] = NOBODY,
+    ) -> list[Fact]:
+        """Show a stream to a room, every participant subscribed; raise like `publish`."""
+
+    def unpublish_from_room(self, socket_id: str, room: str, stream: str, *, when: int) -> list[Fact]:
+        """Take a stream of one's own out of a room; raise `Refused`, `NotFound`."""
+
+    def post_message(self, socket_id: str, command: RoomMessage, *, when: int) -> list[Fact]:
+        """Keep and show a chat message; raise `Refused`."""
+
+    def moderate(self, socket_id: str, command: RoomAction, *, when: int) -> list[Fact]:
+        """Carry out a moderator's action; raise `Refused`."""
+
+    def sweep(self, *, when: int) -> None:
+        """Forget rooms that have been empty for long enough."""
+
+    def channels(self) -> list[ChannelView]: ...
+
+    def rooms(self) -> list[RoomView]:
+        """List the rooms that have participants."""
+
+    def usage(self) -> dict[str, Usage]:
+        """Return what each account uses; one that uses nothing is missing."""
+
+    def issues(self) -> dict[str, dict[str, int]]:
+        """Return how often each limit refused something, by account, since the start."""
+
+    def count_refusal(self, account: str, issues: list[str]) -> None: ...

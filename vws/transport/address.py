@@ -1,0 +1,37 @@
+"""Whose request this is: the client's address, through the proxies that are trusted and no others."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["Network", "client_address"]
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def client_address(environ: dict[str, Any], trusted: Sequence[Network]) -> str:
+    """Return the nearest address that is no trusted proxy, reading X-Forwarded-For from the right."""
+    address = str(environ.get("REMOTE_ADDR") or "")
+    hops = [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
+    while hops and _is_trusted(address, trusted):
+        hop = _parsed(hops.pop())
+        if hop is None:
+            break
+        address = str(hop)
+    return address
+
+
+def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    parsed = _parsed(address)
+    return parsed is not None and any(parsed in network for network in trusted)
+
+
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        parsed = ipaddress.ip_address(address.strip("[]"))
+    except ValueError:
+        return None
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return mapped or parsed

@@ -1,0 +1,222 @@
+"""Engine.IO connections that survive their clients: whatever arrives, whatever is not read.
+
+Subclasses of python-engineio's server and socket, which go on serving both transports.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import engineio
+import gevent
+from engineio import exceptions, packet, payload, socket
+from gevent.event import Event
+from gevent.lock import BoundedSemaphore
+
+__all__ = ["Connection", "Engine"]
+
+payload.Payload.max_decode_packets = 2048
+"""Packets in one POST: a client that joins a busy room by polling sends hundreds of candidates in one."""
+
+PROBE_TIMEOUT = 3.0
+SWEEP_EVERY = 0.5
+GRACE = 2.0
+"""Seconds that a closed connection has for its last words before it is cut."""
+
+
+class Connection(socket.Socket):  # type: ignore[misc]  # python-engineio has no type information
+    """One client's Engine.IO session, over long polling or a WebSocket."""
+
+    server: Engine
+
+    def __init__(self, server: Engine, sid: str) -> None:
+        super().__init__(server, sid)
+        self.public_id: str = server.generate_id()
+        self.address = ""
+        self.turn = BoundedSemaphore(1)
+        self.deadline: float | None = None
+        self.renew_deadline()
+        self._unread = 0
+        self._dropped = False
+        self._heard = Event()
+        self._ws: Any = None
+
+    def renew_deadline(self) -> None:
+        """Give the client some time to authenticate; without a deadline it needn't."""
+        self.deadline = time.monotonic() + self.server.connect_timeout
+
+    # --- what arrives ---
+
+    def receive(self, pkt: Any) -> None:
+        self._heard.set()
+        super().receive(pkt)
+
+    def handle_post_request(self, environ: dict[str, Any]) -> None:
+        try:
+            super().handle_post_request(environ)
+        except exceptions.EngineIOError:
+            raise
+        except Exception as error:  # a length, an encoding or a packet that makes no sense
+            raise exceptions.EngineIOError("malformed request") from error
+
+    def _websocket_handler(self, ws: Any) -> Any:
+        self._ws = ws._sock  # noqa: SLF001 - the driver's only handle on the connection
+        return super()._websocket_handler(_Checked(ws, self))
+
+    def answers(self) -> bool:
+        """Ask the client for a sign of life and wait for it, three seconds at most."""
+        if self.closed or self.closing:
+            return False
+        self._heard.clear()
+        self.send(packet.Packet(packet.PING))
+        return bool(self._heard.wait(PROBE_TIMEOUT)) and not (self.closed or self.closing)
+
+    # --- what is sent ---
+
+    def send(self, pkt: Any) -> None:
+        """Queue a packet; a client that lets too much of it wait is dropped."""
+        if self.closed or self._dropped or (self.closing and pkt.packet_type != packet.CLOSE):
+            return
+        self._unread += _size(pkt)
+        if self._unread > self.server.max_send_buffer:
+            self._drop()
+        else:
+            self.queue.put(pkt)
+
+    def _drop(self) -> None:
+        """Close from a greenlet of its own: this one is busy with another client's event."""
+        self._dropped = True
+        gevent.spawn(self.close, abort=True, reason="client does not read")
+
+    def poll(self) -> list[Any]:
+        packets: list[Any] = super().poll()
+        self._unread -= sum(map(_size, packets))
+        return packets
+
+    # --- the end ---
+
+    def close(self, wait: bool = False, abort: bool = False, reason: str | None = None) -> None:  # noqa: ARG002
+        """End the session at once; never waits for a client that may not be reading."""
+        if self.closed or self.closing:
+            return
+        self.server.count(self, -1)
+        super().close(wait=False, abort=abort, reason=reason)
+        if self._ws is not None:
+            gevent.spawn_later(0 if abort else GRACE, self._ws.cut)
+
+    def is_overdue(self, now: float) -> bool:
+        """Say whether the client left a ping unanswered for too long."""
+        return bool(self.last_ping) and now - self.last_ping > self.server.ping_timeout
+
+
+class _Checked:
+    """A WebSocket that lets only Engine.IO packets through; python-engineio trusts what it reads."""
+
+    def __init__(self, ws: Any, connection: Connection) -> None:
+        self._ws = ws
+        self._connection = connection
+        self.send = ws.send
+        self.close = ws.close
+
+    def wait(self) -> str | None:
+        while True:
+            data = self._ws.wait()
+            if isinstance(data, str) and data[:1] in _PACKET_TYPES and data:
+                return data
+            if data is None:  # in the middle of an upgrade python-engineio expects a packet
+                return _NOOP if self._connection.upgrading else None
+            if isinstance(data, str):
+                self._ws.close()
+
+
+_PACKET_TYPES = "0123456"
+_NOOP = "6"
+
+
+def _size(pkt: Any) -> int:
+    return len(pkt.data) if isinstance(pkt.data, str) else 0
+
+
+class Engine(engineio.Server):  # type: ignore[misc]  # python-engineio has no type information
+    """Engine.IO server; one greenlet looks after all pings and deadlines."""
+
+    def __init__(
+        self,
+        *args: Any,
+        max_send_buffer: int = 1_048_576,
+        connect_timeout: float = 10,
+        address_of: Callable[[dict[str, Any]], str] = lambda environ: str(environ.get("REMOTE_ADDR", "")),
+        **options: Any,
+    ) -> None:
+        super().__init__(*args, monitor_clients=False, **options)
+        self.max_send_buffer = max_send_buffer
+        self.connect_timeout = connect_timeout
+        self.closing = False
+        self.address_of = address_of
+        self.addresses: Counter[str] = Counter()
+        self._sweeper: gevent.Greenlet[..., None] | None = None
+
+    def _handle_connect(
+        self, environ: dict[str, Any], start_response: Any, transport: str, jsonp_index: int | None = None
+    ) -> Any:
+        if self._sweeper is None:  # here and not at start: gunicorn forks in between
+            self._sweeper = gevent.spawn(self._sweep_for_ever)
+        connection = Connection(self, self.generate_id())
+        connection.address = self.address_of(environ)
+        self.sockets[connection.sid] = connection
+        self.count(connection, 1)
+        connection.send(self._open_packet(connection.sid, transport))
+        self._trigger_event("connect", connection.sid, environ, run_async=False)
+        connection.schedule_ping()
+        if transport == "websocket":
+            return self._serve(connection, environ, start_response)
+        connection.connected = True
+        return self._ok(connection.poll(), jsonp_index=jsonp_index)
+
+    def count(self, connection: Connection, change: int) -> None:
+        """Keep the number of open connections of each address."""
+        self.addresses[connection.address] += change
+        if not self.addresses[connection.address]:
+            del self.addresses[connection.address]
+
+    def _serve(self, connection: Connection, environ: dict[str, Any], start_response: Any) -> Any:
+        try:
+            return connection.handle_get_request(environ, start_response)
+        finally:
+            connection.close(abort=True, reason=self.reason.TRANSPORT_CLOSE)
+            self.sockets.pop(connection.sid, None)
+
+    def _open_packet(self, sid: str, transport: str) -> packet.Packet:
+        return packet.Packet(
+            packet.OPEN,
+            {
+                "sid": sid,
+                "upgrades": self._upgrades(sid, transport),
+                "pingInterval": int(self.ping_interval * 1000),
+                "pingTimeout": int(self.ping_timeout * 1000),
+                "maxPayload": self.max_http_buffer_size,
+            },
+        )
+
+    def _sweep_for_ever(self) -> None:
+        while True:
+            gevent.sleep(SWEEP_EVERY)
+            self._sweep(time.time(), time.monotonic())
+
+    def _sweep(self, now: float, monotonic: float) -> None:
+        for connection in list(self.sockets.values()):
+            if connection.closed:
+                self.sockets.pop(connection.sid, None)
+            elif connection.is_overdue(now):
+                connection.close(reason=self.reason.PING_TIMEOUT)
+            elif connection.deadline is not None and monotonic > connection.deadline:
+                connection.close(reason="client did not authenticate")
+
+    def shut_down(self) -> None:
+        """Close every connection, telling its client, and accept no more."""
+        self.closing = True
+        for connection in list(self.sockets.values()):
+            connection.close(reason=self.reason.SERVER_DISCONNECT)

@@ -1,0 +1,50 @@
+"""The door in front of Socket.IO: full is full, and the browser client's files are no packets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import parse_qs
+
+from vws.transport.engine import Engine
+
+__all__ = ["Gate"]
+
+Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+CLIENT_FILES = ("/socket.io/socket.io.js", "/socket.io/socket.io.min.js")
+PREFIX = "/socket.io/"
+
+
+class Gate:
+    """WSGI middleware around the Socket.IO middleware.
+
+    ``at_once`` and ``per_address`` limit open connections, 0 lifts them; beyond them a new one gets a 503
+    before it is upgraded.
+    """
+
+    def __init__(self, sockets: Wsgi, pages: Wsgi, engine: Engine, *, at_once: int, per_address: int) -> None:
+        self._sockets = sockets
+        self._pages = pages
+        self._engine = engine
+        self._at_once = at_once
+        self._per_address = per_address
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path in CLIENT_FILES:
+            return self._pages(environ, start_response)
+        if path.startswith(PREFIX) and _is_new(environ) and self._full(environ):
+            start_response("503 Service Unavailable", [("Content-Type", "text/plain"), ("Retry-After", "5")])
+            return [b"Too many connections"]
+        return self._sockets(environ, start_response)
+
+    def _full(self, environ: dict[str, Any]) -> bool:
+        if self._engine.closing or 0 < self._at_once <= len(self._engine.sockets):
+            return True
+        open_here = self._engine.addresses[self._engine.address_of(environ)]
+        return 0 < self._per_address <= open_here
+
+
+def _is_new(environ: dict[str, Any]) -> bool:
+    return "sid" not in parse_qs(environ.get("QUERY_STRING", ""))

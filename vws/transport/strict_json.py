@@ -1,0 +1,59 @@
+"""JSON for Socket.IO packets: what one client sends must be JSON for every other client, too.
+
+Python reads and writes ``NaN`` and infinities, which end a browser's connection when they are relayed to
+it, and nests as deep as its stack goes. A drop-in for the ``json`` option of python-socketio.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+__all__ = ["MAX_DEPTH", "dumps", "loads"]
+
+MAX_DEPTH = 32
+"""Objects and arrays within each other; an offer has five levels."""
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NO_BRACKET = re.compile(r"[^][}{]+")
+
+
+def loads(text: str) -> Any:
+    """Decode JSON; raise ValueError for anything that isn't, or that nests deeper than `MAX_DEPTH`."""
+    if _too_deep(text):
+        raise ValueError("nested too deep")
+    return _decoder.decode(text)
+
+
+def dumps(value: Any, **_options: Any) -> str:
+    """Encode as compact ASCII; raise ValueError for numbers that JSON does not have."""
+    return _encoder.encode(value)
+
+
+def _too_deep(text: str) -> bool:
+    """Peel bracket pairs off from the inside, one level a round: no recursion, whatever comes."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return False
+    brackets = _NO_BRACKET.sub("", _STRING.sub("", text))
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace("[]", "").replace("{}", "")
+        if not brackets:
+            return False
+    return True
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("number out of range")
+    return number
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+_decoder = json.JSONDecoder(parse_float=_finite, parse_constant=_no_constant)
+_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)

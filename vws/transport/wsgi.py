@@ -1,0 +1,55 @@
+"""The web server under it all: gevent's, with deadlines, and quiet about broken clients."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from typing import Any
+
+import gevent
+from gevent import pywsgi
+from geventwebsocket.gunicorn.workers import GeventWebSocketWorker
+
+from vws.transport.websocket import Handler
+
+__all__ = ["WebServer", "Worker"]
+
+HANDSHAKE_TIMEOUT = 10
+REQUEST_TIMEOUT = 60
+"""Seconds in which a request must make progress; a WebSocket lifts it."""
+
+
+class WebServer(pywsgi.WSGIServer):
+    """Serves requests by `Handler`; clients that break TLS or HTTP are dropped without a traceback."""
+
+    handler_class = Handler
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        options["log"] = options["error_log"] = None
+        super().__init__(*args, **options)
+
+    def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> Any:
+        try:
+            with gevent.Timeout(HANDSHAKE_TIMEOUT):
+                secured = self._secure(client_socket)
+        except (ssl.SSLError, OSError, gevent.Timeout):
+            client_socket.close()
+            return None
+        with secured:
+            return self.handle(secured, address)
+
+    def _secure(self, client_socket: Any) -> Any:
+        server: Any = self  # gevent's type information gets this attribute wrong
+        return server.wrap_socket(client_socket, **server.ssl_args)
+
+    def handle(self, sock: Any, address: Any) -> None:
+        sock.settimeout(REQUEST_TIMEOUT)
+        with contextlib.suppress(OSError):  # the client went away, or was too slow
+            super().handle(sock, address)
+
+
+class Worker(GeventWebSocketWorker):  # type: ignore[misc]  # no type information
+    """gunicorn's worker with this web server."""
+
+    server_class = WebServer
+    wsgi_handler = Handler

@@ -1,0 +1,117 @@
+"""What is going on: snapshots of the live state, in the shapes that the HTTP API shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vws import __version__
+from vws.config import Config
+from vws.core.accounts import Account
+from vws.core.ledger import Usage
+from vws.core.wire import listings
+from vws.reload import ReloadResult
+from vws.state.base import ChannelView, LiveState, RoomView
+
+__all__ = [
+    "describe_server",
+    "list_channels",
+    "list_connections",
+    "list_rooms",
+    "show_account",
+    "show_everything",
+    "sum_up_usage",
+    "summarize_reload",
+]
+
+Payload = dict[str, Any]
+Listing = list[tuple[str, Payload]]
+"""Pairs, as two accounts may each have a channel of the same name."""
+
+FEATURES = ("signaling", "rooms", "chat", "moderation", "accounts", "plans", "api")
+SKIPPED = "skipped: "
+"""How the problem of a row begins that was left out."""
+
+
+def describe_server(config: Config) -> Payload:
+    features = [*FEATURES, *(["enforce-sdp"] if config.enforce_sdp else [])]
+    return listings.server_info(__version__, features, nginx=bool(config.nginx_host))
+
+
+def list_connections(state: LiveState) -> Listing:
+    """List every channel with its peers by peerID."""
+    return [(channel.name, _peers(channel)) for channel in state.channels()]
+
+
+def list_channels(state: LiveState) -> Listing:
+    """List the channels that have a broadcaster."""
+    return [
+        (
+            channel.name,
+            listings.channel(
+                channel.params,
+                publisher=channel.publisher,
+                published_at=channel.published_at,
+                peers=len(channel.peers),
+                account=channel.account,
+            ),
+        )
+        for channel in _live(state)
+    ]
+
+
+def sum_up_usage(state: LiveState) -> dict[str, Payload]:
+    """Show the use of every account that uses something, or was refused something since the start."""
+    used, refused = state.usage(), state.issues()
+    return {
+        label: listings.usage(used.get(label) or Usage(), refused.get(label, {}))
+        for label in sorted({*used, *(label for label, issues in refused.items() if issues)})
+    }
+
+
+def show_everything(state: LiveState) -> Payload:
+    """Put the three lists above into one answer."""
+    return listings.overview(list_connections(state), sum_up_usage(state), list_channels(state))
+
+
+def show_account(state: LiveState, account: Account) -> Payload:
+    """Show an account's owner its status, plan, use, and the parameters of its live channels by name."""
+    streams = {channel.name: channel.params for channel in _live(state) if channel.account == account.label}
+    return listings.account_status(account, stats=sum_up_usage(state).get(account.label), streams=streams)
+
+
+def list_rooms(state: LiveState) -> list[Payload]:
+    return [_room(room) for room in state.rooms()]
+
+
+def summarize_reload(result: ReloadResult) -> Payload:
+    """Say what a reload brought, and which rows it left out or read with reservations."""
+    problems = result.report.problems
+    return listings.reloaded(
+        accounts=result.report.loaded,
+        plans=result.report.plans,
+        skipped=[each for each in problems if each.why.startswith(SKIPPED)],
+        warnings=[each for each in problems if not each.why.startswith(SKIPPED)],
+        disconnected=result.disconnected,
+    )
+
+
+def _live(state: LiveState) -> list[ChannelView]:
+    return [channel for channel in state.channels() if channel.publisher is not None]
+
+
+def _peers(channel: ChannelView) -> Payload:
+    return {
+        one.peer_id: listings.peer(one.socket_id, one.peer_id, kind=one.kind, account=one.account)
+        for one in channel.peers
+    }
+
+
+def _room(room: RoomView) -> Payload:
+    return listings.room(
+        room.name,
+        account=room.scope,
+        participants={sid: listings.participant(*one) for sid, one in room.participants.items()},
+        streams=room.streams,
+        messages=room.messages,
+        locked=room.locked,
+    )
