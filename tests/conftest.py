@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+import requests
 import socketio
 import trustme
 
@@ -187,7 +188,10 @@ def python_client(request: pytest.FixtureRequest) -> Iterator[Callable[..., sock
     opened: list[socketio.Client] = []
 
     def connect(server: Server, **options: Any) -> socketio.Client:
-        client = socketio.Client(reconnection=False, ssl_verify=server.ca or True)
+        session = requests.Session()
+        session.trust_env = False  # another CA in the environment would win over ours
+        session.verify = server.ca or True
+        client = socketio.Client(reconnection=False, http_session=session)
         opened.append(client)
         client.connect(server.url, wait_timeout=10, **options)
         return client

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 import requests
 
-from tests.conftest import ACCOUNT, TOKEN, Clients, MakeServer
+from tests.conftest import TOKEN, Clients, MakeServer, finishing
 from tests.support.client import Client, ConnectRefused
 from tests.support.server import Server, free_port, row, until
 from vws import __version__
@@ -267,15 +267,24 @@ def test_guessing_tokens_is_limited(make_server: MakeServer) -> None:
     assert server.get("/status").ok, "who needs no token is not concerned"
 
 
+def test_guesses_count_for_the_address_behind_a_trusted_proxy(make_server: MakeServer) -> None:
+    server = make_server(AUTH_RATE_LIMIT="1", TRUSTED_PROXIES="127.0.0.1")
+
+    def guess(address: str) -> int:
+        return server.get("/status", token="guess", headers={"X-Forwarded-For": address}).status_code
+
+    assert [guess("192.0.2.1"), guess("192.0.2.1"), guess("192.0.2.2")] == [401, 429, 401]
+
+
 # --- the key ---
 
 
 @pytest.fixture(scope="module")
-def production(start_server: MakeServer) -> Any:
+def production(start_server: MakeServer) -> Iterator[Server]:
     """Return a production server with an API key; nobody connects to it."""
     server = start_server(VWS_ENV="production", API_KEY=KEY, AUTH_RATE_LIMIT="0")
-    yield server
-    server.finish()
+    with finishing([server]):
+        yield server
 
 
 @pytest.mark.parametrize("path", [*CLOSED, "/status"])
@@ -332,11 +341,11 @@ def test_status_without_key_or_token_is_refused(production: Server) -> None:
 
 def test_production_without_a_key_is_closed(make_server: MakeServer) -> None:
     server = make_server(VWS_ENV="production")
-    for params in ({}, {"apikey": ""}, {"apikey": "anything"}):
+    for query in ("", "?apikey=", "?apikey=anything"):
         for path in CLOSED:
-            answer = server.get(path, **params)
+            answer = server.get(path + query)
             assert (answer.status_code, answer.text) == (401, "Invalid API key")
-        assert server.get("/status", **params).status_code == 401
+        assert server.get("/status" + query).status_code == 401
 
 
 def test_a_key_never_shows(production: Server) -> None:

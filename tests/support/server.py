@@ -77,7 +77,7 @@ class Server:
         self.folder = folder
         self.runner = runner
         self.ca = ca
-        self.port = int(settings.get("PORT", 0)) or free_port()
+        self.port = free_port()
         self.settings = {"HOST": "127.0.0.1", "VWS_ENV": "development", "PORT": str(self.port), **settings}
         self.url = f"{'https' if self.settings.get('CERTIFICATE') else 'http'}://127.0.0.1:{self.port}"
         self._session = requests.Session()
