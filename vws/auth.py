@@ -80,6 +80,15 @@ class Gatekeeper:
         logs.event("connect", socket=socket_id, account=session.account, user=session.user, address=address)
         return session
 
+    def confirm(self, auth: object, credentials: TokenAuth | UserAuth) -> None:
+        """Check what a client that is in already brings along once more; nothing at all is fine, too."""
+        try:
+            same = not auth or parse_auth(auth) == credentials
+        except Refused:
+            same = False
+        if not same:
+            raise self._shown(Refused("Authentication error", code="authentication"))
+
     def _authenticate(self, auth: object, socket_id: str, address: str) -> Session:
         who: dict[str, Any] = {"socket": socket_id, "address": address}
         try:
@@ -121,8 +130,10 @@ class Gatekeeper:
         try:
             role = self._sites.login(account.login_url, body).role
         except Refused as refusal:
+            self._attempts.check(address, self._clock())
             raise Refused(refusal.message, code="authentication") from refusal
-        # Guesses that were waiting together are worth nothing once the address has failed too often.
+        # Guesses that were waiting together are worth nothing once the address has failed too often: right
+        # and wrong ones get the same answer then.
         self._attempts.check(address, self._clock())
         return role
 

@@ -32,7 +32,7 @@ from vws.signaling import Signaling
 from vws.state.base import LiveState, StateLimits
 from vws.state.memory import MemoryState
 from vws.transport import strict_json
-from vws.transport.address import client_address
+from vws.core.address import client_address
 from vws.transport.gate import Gate
 from vws.transport.server import Server, SocketIO
 

@@ -15,13 +15,15 @@ from requests.adapters import HTTPAdapter
 from vws.core.session import Role
 from vws.errors import Refused, Unavailable
 
-__all__ = ["LoginAnswer", "LoginSites"]
+__all__ = ["FAILED", "LoginAnswer", "LoginSites"]
 
 MAX_ANSWER = 65_536
 """Bytes of an answer that are read at most."""
 
 MAX_MESSAGE = 255
 FAILED = "User authentication failed"
+DENIALS = (401, 403)
+"""Statuses that say no to the user, whatever the body says: a guess all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +52,25 @@ class LoginSites:
     def login(self, url: str, credentials: dict[str, Any]) -> LoginAnswer:
         """POST ``{account, token, user, pin}``; return when the answer is 2xx with ``login: true``.
 
-        Raises `Refused` with the site's own message when it says no, `Unavailable` when it is slow, broken,
-        redirects (credentials go to no other address than the configured one) or says nothing usable.
+        Raises `Refused` with the site's own message when it says no (by its JSON, or by status 401 or 403),
+        `Unavailable` when it is slow, broken, redirects (credentials go to no other address than the
+        configured one) or says nothing usable.
         """
         if not self._places.acquire(blocking=False):
             raise Unavailable("too many logins are waiting")
         try:
             with gevent.Timeout(self._timeout, Unavailable(f"no answer in {self._timeout:g} seconds")):
-                return _judge(self._post(url, credentials))
+                return _judge(*self._post(url, credentials))
         except requests.RequestException as error:
             raise Unavailable(f"{type(error).__name__} from the login site") from error
         finally:
             self._places.release()
 
-    def _post(self, url: str, credentials: dict[str, Any]) -> Any:
+    def _post(self, url: str, credentials: dict[str, Any]) -> tuple[int, bytes]:
         with self._http.post(
             url, json=credentials, timeout=self._timeout, allow_redirects=False, stream=True
         ) as answer:
-            if not 200 <= answer.status_code < 300:
-                raise Unavailable(f"the login site answered {answer.status_code}")
-            return _decode(_read(answer))
+            return answer.status_code, _read(answer)
 
 
 def _read(answer: requests.Response) -> bytes:
@@ -81,18 +82,27 @@ def _read(answer: requests.Response) -> bytes:
     return body
 
 
-def _decode(body: bytes) -> Any:
+def _judge(status: int, body: bytes) -> LoginAnswer:
+    answer, success = _decode(body), 200 <= status < 300
+    if success and answer is None:
+        raise Unavailable("the login site's answer is not a JSON object")
+    answer = answer or {}
+    if success and answer.get("login") is True:
+        return LoginAnswer(Role.MODERATOR if answer.get("role") == Role.MODERATOR.value else Role.USER)
+    if success or status in DENIALS or answer.get("login") is False:
+        raise Refused(_message(answer))
+    raise Unavailable(f"the login site answered {status}")
+
+
+def _decode(body: bytes) -> dict[str, Any] | None:
+    """Read a JSON object; None for anything else."""
     try:
-        return json.loads(body)
+        answer = json.loads(body)
     except (ValueError, RecursionError):
-        raise Unavailable("the login site's answer is not JSON") from None
+        return None
+    return answer if isinstance(answer, dict) else None
 
 
-def _judge(answer: Any) -> LoginAnswer:
-    if not isinstance(answer, dict):
-        raise Unavailable("the login site's answer is not an object")
-    if answer.get("login") is not True:
-        message = answer.get("message")
-        raise Refused(message[:MAX_MESSAGE] if isinstance(message, str) and message else FAILED)
-    role = Role.MODERATOR if answer.get("role") == Role.MODERATOR.value else Role.USER
-    return LoginAnswer(role)
+def _message(answer: dict[str, Any]) -> str:
+    message = answer.get("message")
+    return message[:MAX_MESSAGE] if isinstance(message, str) and message else FAILED

@@ -28,8 +28,6 @@ Listing = list[tuple[str, Payload]]
 """Pairs, as two accounts may each have a channel of the same name."""
 
 FEATURES = ("signaling", "rooms", "chat", "moderation", "accounts", "plans", "api")
-SKIPPED = "skipped: "
-"""How the problem of a row begins that was left out."""
 
 
 def describe_server(config: Config) -> Payload:
@@ -89,8 +87,8 @@ def summarize_reload(result: ReloadResult) -> Payload:
     return listings.reloaded(
         accounts=result.report.loaded,
         plans=result.report.plans,
-        skipped=[each for each in problems if each.why.startswith(SKIPPED)],
-        warnings=[each for each in problems if not each.why.startswith(SKIPPED)],
+        skipped=[each for each in problems if each.skipped],
+        warnings=[each for each in problems if not each.skipped],
         disconnected=result.disconnected,
     )
 

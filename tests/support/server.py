@@ -93,7 +93,11 @@ class Server:
     def start(self) -> Server:
         """Start the process and return once it answers; raise AssertionError with its log if it does not."""
         self._spawn()
-        until(self._answers, timeout=START_SECONDS, what=lambda: f"the server to start:\n{self.log()}")
+        try:
+            until(self._answers, timeout=START_SECONDS, what=lambda: f"the server to start:\n{self.log()}")
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def start_refused(self) -> int:

@@ -56,8 +56,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def shell(folder: Path, capsys: pytest.CaptureFixture[str], unused_port: int) -> Shell:
-    os.environ["PORT"] = str(unused_port)  # the folder fixture puts the environment back
+def shell(
+    folder: Path, capsys: pytest.CaptureFixture[str], unused_port: int, monkeypatch: pytest.MonkeyPatch
+) -> Shell:
+    monkeypatch.setenv("PORT", str(unused_port))
     return Shell(capsys)
 
 

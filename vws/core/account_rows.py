@@ -77,10 +77,11 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with one row, for the person who keeps the tables."""
+    """What is wrong with one row, for the person who keeps the tables; ``skipped``: it is left out."""
 
     row: str
     why: str
+    skipped: bool = False
 
 
 def read_accounts(
@@ -211,7 +212,7 @@ class _Load:
         label = self._label(row)
         values = decode_properties(row.properties)
         if values is None:
-            self._report(row, "skipped: properties are not a JSON object")
+            self._skip(row, "properties are not a JSON object")
             return None
         if not self._takes_token(row):
             return None
@@ -236,7 +237,7 @@ class _Load:
     def _has_usable_name(self, row: AccountRow) -> bool:
         usable = 1 <= len(row.name) <= MAX_NAME
         if not usable:
-            self._report(row, f"skipped: the name must have 1 to {MAX_NAME} characters")
+            self._skip(row, f"the name must have 1 to {MAX_NAME} characters")
         return usable
 
     def _label(self, row: AccountRow) -> str:
@@ -248,11 +249,11 @@ class _Load:
 
     def _takes_token(self, row: AccountRow) -> bool:
         if not row.token.strip():
-            self._report(row, "skipped: the token is empty")
+            self._skip(row, "the token is empty")
             return False
         holder = self._tokens.setdefault(row.token, row.id)
         if holder != row.id:
-            self._report(row, f"skipped: account {holder} has the same token")
+            self._skip(row, f"account {holder} has the same token")
             return False
         if row.token == self._static_token:
             self._report(row, "the token equals STATIC_TOKEN: clients with it are not in this account")
@@ -277,9 +278,12 @@ class _Load:
         properties = _Properties(values, lambda why: self._report(row, why))
         return Plan(name=row.name, **{name: properties.limit(keys) for name, keys in LIMIT_KEYS.items()})
 
-    def _report(self, row: AccountRow | PlanRow, why: str) -> None:
+    def _report(self, row: AccountRow | PlanRow, why: str, *, skipped: bool = False) -> None:
         kind = "account" if isinstance(row, AccountRow) else "plan"
-        self.problems.append(Problem(f"{kind} {row.id} {row.name[:MAX_NAME]!r}", why))
+        self.problems.append(Problem(f"{kind} {row.id} {row.name[:MAX_NAME]!r}", why, skipped))
+
+    def _skip(self, row: AccountRow, why: str) -> None:
+        self._report(row, f"skipped: {why}", skipped=True)
 
 
 def _candidates(row: AccountRow) -> Iterator[str]:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from vws.core.commands import Action, RoomAction, RoomMessage
 from vws.core.session import Role, Session
-from vws.errors import Refused
+from vws.errors import NotFound, Refused
 
-__all__ = ["HISTORY", "HISTORY_FOR_JOINER", "HISTORY_SIZE", "NOT_IN_ROOM", "Participant", "Room", "Stream"]
+__all__ = [
+    "HISTORY",
+    "HISTORY_FOR_JOINER",
+    "HISTORY_SIZE",
+    "MAX_LISTED",
+    "NOT_IN_ROOM",
+    "Participant",
+    "Room",
+    "Stream",
+]
 
 HISTORY = 100
 """Chat messages kept of a room."""
@@ -22,9 +31,13 @@ HISTORY_FOR_JOINER = 10
 HISTORY_SIZE = 262_144
 """Most characters of JSON that the kept messages of one room may take together."""
 
+MAX_LISTED = 1_000
+"""Most names that one room may hold banned, muted or kicked, each."""
+
 NOT_IN_ROOM = "You are not a participant in this room"
 
 MINUTE = 60_000
+AGAINST = frozenset({Action.KICK, Action.BAN, Action.MUTE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +75,10 @@ class Room:
     locked: bool = False
     muted: set[str] = field(default_factory=set)
     banned: dict[str, int] = field(default_factory=dict)
+    kicked: dict[str, None] = field(default_factory=dict)
     meta: dict[str, Any] = field(default_factory=dict)
     _members: tuple[str, ...] | None = None
+    _sockets: dict[str, dict[str, None]] = field(default_factory=dict)
 
     # --- participants ---
 
@@ -77,13 +92,20 @@ class Room:
     def enter(self, participant: Participant, *, first_is_owner: bool) -> None:
         if first_is_owner and not self.participants and participant.role is not Role.MODERATOR:
             self.owner = participant.name
+        if participant.role is Role.MODERATOR:
+            self.muted.discard(participant.name)
+        self.kicked.pop(participant.name, None)
         self.participants[participant.socket_id] = participant
+        self._sockets.setdefault(participant.name, {})[participant.socket_id] = None
         self._members = None
 
     def leave(self, socket_id: str) -> Participant:
         self._members = None
         participant = self.participants.pop(socket_id)
-        if not self.participants:
+        del self._sockets[participant.name][socket_id]
+        if not self._sockets[participant.name]:
+            del self._sockets[participant.name]
+        if not self.participants and not self.locked:  # nobody else could unlock it
             self.owner = ""
         return participant
 
@@ -93,8 +115,14 @@ class Room:
         except KeyError:
             raise Refused(NOT_IN_ROOM, code="not-in-room") from None
 
+    @property
+    def users(self) -> list[str]:
+        """The names of all participants, each once."""
+        return list(self._sockets)
+
     def sockets_of(self, user: str) -> list[str]:
-        return [p.socket_id for p in self.participants.values() if p.name == user]
+        """Return the user's connections in this room, the newest last."""
+        return list(self._sockets.get(user, ()))
 
     # --- who may ---
 
@@ -113,10 +141,26 @@ class Room:
         if not _allows(self.meta.get("allowUsers", True), user):
             raise Refused("You are not allowed in this room.", code="not-allowed")
 
+    def admit_watcher(self, session: Session, when: int) -> None:
+        """Raise `Refused` unless the session may watch this room's streams without being in it."""
+        if session.user in self.kicked:
+            raise Refused("You were removed from this room.", code="kicked")
+        self.admit(session, when)
+
     def admit_broadcaster(self, participant: Participant) -> None:
-        allowed = _allows(self.meta.get("allowBroadcasters", True), participant.name)
-        if not (allowed or self.keeps_order(participant.name, participant.role)):
+        if not self.may_publish(participant):
             raise Refused("You are not allowed to publish in this room.", code="not-allowed")
+
+    def may_publish(self, participant: Participant) -> bool:
+        return self._follows_rule("allowBroadcasters", participant)
+
+    def may_stay(self, participant: Participant) -> bool:
+        """Say whether the room's meta still allows a participant that is here."""
+        return self._follows_rule("allowUsers", participant)
+
+    def _follows_rule(self, rule: str, participant: Participant) -> bool:
+        name = participant.name
+        return _allows(self.meta.get(rule, True), name) or self.keeps_order(name, participant.role)
 
     # --- chat ---
 
@@ -151,21 +195,24 @@ class Room:
         return told
 
     def _spare_equals(self, command: RoomAction, author: Participant) -> None:
-        if command.user == author.name and command.action in (Action.KICK, Action.BAN, Action.MUTE):
+        if command.action not in AGAINST:
+            return
+        if command.user == author.name:
             raise Refused("You can not do that to yourself.", code="not-moderator")
-        for socket_id in self.sockets_of(command.user):
-            if self.participants[socket_id].role is Role.MODERATOR and author.role is not Role.MODERATOR:
-                raise Refused("The owner of a room can not do that to a moderator.", code="not-moderator")
+        targets = [self.participants[socket_id] for socket_id in self.sockets_of(command.user)]
+        above = any(target.role is Role.MODERATOR for target in targets)
+        if above and author.role is not Role.MODERATOR:
+            raise Refused("The owner of a room can not do that to a moderator.", code="not-moderator")
 
     def _apply(self, command: RoomAction, when: int) -> dict[str, Any]:
         match command.action:
             case Action.BAN:
-                self.banned = {user: until for user, until in self.banned.items() if until > when}
-                self.banned[command.user] = when + round(command.minutes * MINUTE)
+                self._ban(command.user, when + round(command.minutes * MINUTE), when)
                 return {"minutes": command.minutes}
             case Action.UNBAN:
                 self.banned.pop(command.user, None)
             case Action.MUTE:
+                _make_room_in(self.muted, command.user)
                 self.muted.add(command.user)
             case Action.UNMUTE:
                 self.muted.discard(command.user)
@@ -178,8 +225,21 @@ class Room:
                 self.meta = dict(command.meta)
                 return {"meta": self.meta}
             case Action.KICK:
-                pass
+                self._kick(command.user)
         return {}
+
+    def _ban(self, user: str, until: int, when: int) -> None:
+        lasting = {name: end for name, end in self.banned.items() if end > when}
+        _make_room_in(lasting, user)
+        self.banned = {**lasting, user: until}
+
+    def _kick(self, user: str) -> None:
+        """Remember who was removed: to see the streams again it must come back into the room."""
+        if not self.sockets_of(user):
+            raise NotFound(f"No such participant: {user}", code="no-such-user")
+        if len(self.kicked) >= MAX_LISTED:
+            del self.kicked[next(iter(self.kicked))]
+        self.kicked[user] = None
 
     # --- what outlives the participants ---
 
@@ -190,6 +250,11 @@ class Room:
 
     def banned_until(self) -> int:
         return max(self.banned.values(), default=0)
+
+
+def _make_room_in(listed: Collection[str], user: str) -> None:
+    if user not in listed and len(listed) >= MAX_LISTED:
+        raise Refused("Too many users are banned or muted in this room.", code="too-many")
 
 
 def _allows(rule: object, user: str) -> bool:

@@ -14,7 +14,7 @@ from vws.core.accounts import Account
 from vws.core.attempts import FailedAttempts
 from vws.core.wire.parse import is_name
 from vws.errors import BadInput, Refused
-from vws.transport.address import client_address
+from vws.core.address import client_address
 
 __all__ = ["Access", "Door"]
 

@@ -71,8 +71,8 @@ class Dispatcher:
         try:
             if client is None:
                 self._admit(socket_id, address, auth)
-            elif auth and parse_auth(auth) != client.credentials:
-                raise Refused("ERROR: Authentication error")
+            else:
+                self._gatekeeper.confirm(auth, client.credentials)
         except Refused:
             raise
         except Exception as error:  # whatever it is, the client gets an answer and nobody else notices

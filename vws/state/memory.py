@@ -181,7 +181,7 @@ class MemoryState:
         )
         self._check_bounds(connection, command.channel)
         self._check_broadcast(connection, channel, command, rivals)
-        facts = self._replace(channel, rivals)
+        facts = self._replace(channel, rivals, newcomer=PeerKind.BROADCASTER)
         own = connection.peers.get(command.channel)
         live = own is not None and own.kind is PeerKind.BROADCASTER
         sources, since = {source}, when
@@ -238,7 +238,7 @@ class MemoryState:
         )
         self._check_bounds(connection, channel.name)
         self._check_watch(connection, channel, [*rivals, *([own] if own else [])])
-        facts = self._replace(channel, rivals)
+        facts = self._replace(channel, rivals, newcomer=PeerKind.PLAYER)
         sources = {source}
         if channel.name in connection.peers:
             sources |= connection.peers[channel.name].sources
@@ -324,8 +324,8 @@ class MemoryState:
             peer.sources -= rooms
         return facts
 
-    def _replace(self, channel: Channel, rivals: list[Peer]) -> list[Fact]:
-        """Give newcomers their rivals' places; who watches on is not told that anything ended."""
+    def _replace(self, channel: Channel, rivals: list[Peer], *, newcomer: PeerKind) -> list[Fact]:
+        """Give newcomers their rivals' places; who watches the next broadcaster is not told of an end."""
         facts: list[Fact] = []
         for rival in rivals:
             facts.append(PeerReplaced(rival))
@@ -333,7 +333,8 @@ class MemoryState:
             if rival.kind is PeerKind.BROADCASTER:
                 facts += self._take_out_of_rooms(channel, rival, rival.sources - {DIRECT})
                 dropped = [player for player in channel.players if not player.sources]
-                facts.append(BroadcastEnded(channel.name, tuple(dropped)))
+                told = channel.players if newcomer is PeerKind.PLAYER else tuple(dropped)
+                facts.append(BroadcastEnded(channel.name, told))
             self._rise_all(channel, [*dropped, rival])
         return facts
 

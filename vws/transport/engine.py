@@ -41,6 +41,7 @@ class Connection(socket.Socket):  # type: ignore[misc]  # python-engineio has no
         self.renew_deadline()
         self._unread = 0
         self._dropped = False
+        self._silent = False
         self._heard = Event()
         self._ws: Any = None
 
@@ -51,6 +52,7 @@ class Connection(socket.Socket):  # type: ignore[misc]  # python-engineio has no
     # --- what arrives ---
 
     def receive(self, pkt: Any) -> None:
+        self._silent = False
         self._heard.set()
         super().receive(pkt)
 
@@ -67,12 +69,18 @@ class Connection(socket.Socket):  # type: ignore[misc]  # python-engineio has no
         return super()._websocket_handler(_Checked(ws, self))
 
     def answers(self) -> bool:
-        """Ask the client for a sign of life and wait for it, three seconds at most."""
-        if self.closed or self.closing:
-            return False
-        self._heard.clear()
-        self.send(packet.Packet(packet.PING))
-        return bool(self._heard.wait(PROBE_TIMEOUT)) and not (self.closed or self.closing)
+        """Ask the client for a sign of life and wait for it, three seconds at most.
+
+        One that did not answer is not asked again until it is heard of. One whose own event waits (for such
+        an answer, or a login) counts as alive: what it sends meanwhile is not read.
+        """
+        if self.turn.locked():
+            return True
+        if not (self._silent or self.closed or self.closing):
+            self._heard.clear()
+            self.send(packet.Packet(packet.PING))
+            self._silent = not self._heard.wait(PROBE_TIMEOUT)
+        return not (self._silent or self.closed or self.closing)
 
     # --- what is sent ---
 
@@ -93,6 +101,8 @@ class Connection(socket.Socket):  # type: ignore[misc]  # python-engineio has no
 
     def poll(self) -> list[Any]:
         packets: list[Any] = super().poll()
+        if not packets:
+            self.queue.put(None)  # the end is for everybody who waits, a second poll included
         self._unread -= sum(map(_size, packets))
         return packets
 
@@ -109,6 +119,8 @@ class Connection(socket.Socket):  # type: ignore[misc]  # python-engineio has no
 
     def is_overdue(self, now: float) -> bool:
         """Say whether the client left a ping unanswered for too long."""
+        if self.turn.locked():  # its answer may lie unread behind an event that waits
+            return False
         return bool(self.last_ping) and now - self.last_ping > self.server.ping_timeout
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -45,7 +45,9 @@ class Incoming:
     event: str = ""
 
 
-_PACKET = re.compile(r"([0-6])(?:(\d{1,4})-)?(?:(/[^,\[{]{0,100}),?)?(\d{1,15})?(?=[\[{]|$)(.*)", re.DOTALL)
+_PACKET = re.compile(
+    r"([0-6])(?:(\d{1,4})-)?(?:(/[^,\[{]{0,100})(?:,|(?=[\[{]|\Z)))?(\d{1,15})?(?![\d/])(.*)", re.DOTALL
+)
 _EVENT_NAME = re.compile(r'\[\s*"(\w{1,32})"')
 
 
@@ -75,5 +77,5 @@ def _with_payload(frame: Incoming, body: str) -> Incoming:
     if frame.kind is Kind.EVENT:
         if not (isinstance(data, list) and data and isinstance(data[0], str)):
             return frame
-        return Incoming(frame.kind, frame.namespace, frame.id, data, event=data[0])
-    return Incoming(frame.kind, frame.namespace, frame.id, data)
+        return replace(frame, data=data, valid=True, event=data[0])
+    return replace(frame, data=data, valid=True)

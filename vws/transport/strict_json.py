@@ -14,9 +14,11 @@ from typing import Any
 __all__ = ["MAX_DEPTH", "dumps", "loads"]
 
 MAX_DEPTH = 32
-"""Objects and arrays within each other; an offer has five levels."""
+"""Objects within each other, and arrays likewise, so that mixed they reach twice that; an offer has five levels."""
 
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+"""Also without its closing quote, and possessive: each character is read once, whatever comes."""
+
 _NO_BRACKET = re.compile(r"[^][}{]+")
 
 

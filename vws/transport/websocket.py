@@ -6,12 +6,14 @@ byte by byte, so frames are read by `vws.transport.frames` instead.
 
 from __future__ import annotations
 
-import binascii
 import contextlib
+import errno
+import logging
 import socket
 from collections import deque
 from typing import Any
 
+from gevent import pywsgi
 from geventwebsocket.handler import WebSocketHandler
 
 from vws.transport.frames import CloseCode, Frame, FrameError, Opcode, Reader, encode
@@ -19,6 +21,7 @@ from vws.transport.frames import CloseCode, Frame, FrameError, Opcode, Reader, e
 __all__ = ["Handler", "WebSocket"]
 
 READ_SIZE = 65_536
+_LOGGER = logging.getLogger(__name__)
 
 
 class WebSocket:
@@ -71,7 +74,7 @@ class WebSocket:
     def send(self, message: str | bytes) -> None:
         """Send a message; raise OSError when the connection has ended."""
         if self.closed:
-            raise OSError("closed")
+            raise BrokenPipeError(errno.EPIPE, "closed")
         opcode, data = (
             (Opcode.TEXT, message.encode()) if isinstance(message, str) else (Opcode.BINARY, message)
         )
@@ -117,10 +120,14 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket has n
 
     max_message_size = 1_000_000
 
+    def upgrade_websocket(self) -> Any:
+        refusal = super().upgrade_websocket()
+        return [b"Bad WebSocket handshake"] if refusal else None  # the stock texts are no bytes
+
     def upgrade_connection(self) -> Any:
         try:
             result = super().upgrade_connection()
-        except binascii.Error:  # a key that is not base64
+        except ValueError:  # a key that is not base64
             self.start_response("400 Bad Request", [])
             return [b"Invalid key"]
         stock = getattr(self, "websocket", None)
@@ -138,6 +145,26 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket has n
             self.websocket.close()
             self.environ["wsgi.websocket"] = None
             del self.websocket
+
+    def read_request(self, raw_requestline: str) -> bool:
+        """Read the head; folded lines, long out of HTTP, would get line breaks into answers' headers."""
+        read = bool(super().read_request(raw_requestline))
+        if any("\n" in value or "\r" in value for value in self.headers.values()):
+            raise ValueError("folded header")
+        return read
+
+    def _handle_client_error(self, _error: Exception) -> tuple[str, bytes]:
+        """Refuse what is no request; the stock way prints a traceback for some of them."""
+        answer: tuple[str, bytes] = ("400", pywsgi._BAD_REQUEST_RESPONSE)  # noqa: SLF001 - as it does
+        return answer
+
+    def handle_error(self, kind: type[BaseException], error: BaseException, place: Any) -> None:
+        """Say in one line that the program failed; a client that went away is no failure of it."""
+        if issubclass(kind, OSError):
+            self.close_connection = True
+            return
+        _LOGGER.error("request failed", exc_info=(kind, error, place))
+        self._send_error_response_if_possible(500)
 
     def log_request(self) -> None:
         """Leave it to the program to say what happened."""
