@@ -5,13 +5,12 @@ from gevent import monkey
 monkey.patch_all()
 
 import logging
-import sys
 
 from vws import config as settings
 from vws import logs
 from vws.errors import VWSError
 from vws.factory import create_app
-from vws.serve import serve
+from vws.serve import refuse, serve
 
 try:
     config, warnings = settings.load()
@@ -20,7 +19,7 @@ try:
         logs.event("config", level=logging.WARNING, message=warning)
     app, socketio = create_app(config)
 except VWSError as error:
-    sys.exit(f"VWS cannot start: {error.message}")
+    refuse(error)
 
 if __name__ == "__main__":
     serve(config, app, socketio)

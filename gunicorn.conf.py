@@ -1,14 +1,19 @@
 """Production: one worker that holds the live state, thousands of connections in it."""
 
+import sys
 from typing import Any
 
 import gevent
 
 from vws import config as settings
-from vws.serve import raise_file_limit, stop_clients
-from vws.transport.websocket import Handler
+from vws.errors import VWSError
+from vws.transport.wsgi import check_certificate
 
-_config, _ = settings.load()
+try:
+    _config, _ = settings.load()
+    check_certificate(_config.tls)
+except VWSError as error:
+    sys.exit(f"VWS cannot start: {error.message}")
 
 bind = f"[{_config.host}]:{_config.port}" if ":" in _config.host else f"{_config.host}:{_config.port}"
 worker_class = "vws.transport.wsgi.Worker"
@@ -25,6 +30,9 @@ loglevel = "warning"
 
 def post_worker_init(worker: Any) -> None:
     """Stop the clients as soon as the worker is asked to stop; gunicorn alone would wait for them."""
+    from vws.serve import raise_file_limit  # noqa: PLC0415 - not before the worker has patched the libraries
+    from vws.transport.websocket import Handler  # noqa: PLC0415
+
     raise_file_limit()
     Handler.max_message_size = _config.max_message_size
     gevent.spawn(_stop_with, worker)
@@ -32,6 +40,7 @@ def post_worker_init(worker: Any) -> None:
 
 def _stop_with(worker: Any) -> None:
     import app  # noqa: PLC0415 - gunicorn loads the app in the worker, after this file
+    from vws.serve import stop_clients  # noqa: PLC0415
 
     while worker.alive:
         gevent.sleep(0.1)

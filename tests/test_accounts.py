@@ -146,7 +146,8 @@ def test_nothing_is_loaded_at_first() -> None:
 def test_a_reload_tells_what_it_found() -> None:
     report = directory(Table(ALICE, AccountRow(2, "Bob", "bob-token", "{"))).reload()
     assert (report.loaded, report.plans, report.skipped) == (1, 1, 1)
-    assert report.problems == (Problem("account 2 'Bob'", "skipped: properties are not a JSON object", skipped=True),)
+    why = "skipped: properties are not a JSON object"
+    assert report.problems == (Problem("account 2 'Bob'", why, skipped=True),)
 
 
 def test_a_reload_makes_another_set_and_leaves_the_old_one_alone() -> None:

@@ -1,4 +1,4 @@
-"""JSON from clients: what one sends must be JSON for every other, and reading it takes no longer than its size."""
+"""JSON from clients: what one sends is JSON for every other, and reading it never takes long."""
 
 from __future__ import annotations
 

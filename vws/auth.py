@@ -9,6 +9,7 @@ from typing import Any
 
 from vws import logs
 from vws.accounts import AccountDirectory
+from vws.announce import Announcer, Outgoing
 from vws.core.accounts import STATIC, Account
 from vws.core.attempts import FailedAttempts, TooManyAttempts
 from vws.core.session import Role, Session
@@ -57,6 +58,7 @@ class Gatekeeper:
         state: LiveState,
         accounts: AccountDirectory,
         *,
+        announcer: Announcer,
         sites: LoginSites,
         attempts: FailedAttempts,
         clock: Clock,
@@ -65,6 +67,7 @@ class Gatekeeper:
     ) -> None:
         self._state = state
         self._accounts = accounts
+        self._announcer = announcer
         self._sites = sites
         self._attempts = attempts
         self._clock = clock
@@ -79,6 +82,19 @@ class Gatekeeper:
             raise self._shown(refusal) from refusal
         logs.event("connect", socket=socket_id, account=session.account, user=session.user, address=address)
         return session
+
+    def leave(self, session: Session, reason: str) -> list[Outgoing]:
+        """Take a client that is gone out of everything; return what others are told of it."""
+        when = self._clock()
+        facts = self._state.disconnect(session.socket_id, when=when)
+        logs.event(
+            "disconnect",
+            socket=session.socket_id,
+            account=session.account,
+            user=session.user,
+            reason=reason,
+        )
+        return self._announcer.tell(facts, when=when)
 
     def confirm(self, auth: object, credentials: TokenAuth | UserAuth) -> None:
         """Check what a client that is in already brings along once more; nothing at all is fine, too."""
@@ -101,7 +117,7 @@ class Gatekeeper:
         except Refused as refusal:
             if refusal.code == "authentication":
                 self._attempts.failed(address, self._clock())
-            logs.event("refused", reason=refusal.message, **who)
+            logs.event("refused", reason=_without_pin(refusal.message, auth), **who)
             raise
         except Unavailable as failure:
             logs.event("login-site-failed", level=logging.WARNING, reason=failure.message, **who)
@@ -180,6 +196,12 @@ class Gatekeeper:
             elif account.token != session.token and session.scope != STATIC:
                 found.append((session, "account token changed"))
         return found
+
+
+def _without_pin(message: str, auth: object) -> str:
+    """Return a login site's message as it may be logged: some sites repeat what they were sent."""
+    pin = auth.get("pin") if isinstance(auth, dict) else None
+    return message.replace(str(pin), "***") if pin else message
 
 
 def _active(account: Account) -> Account:

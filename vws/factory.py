@@ -17,6 +17,7 @@ from vws.accounts import AccountDirectory
 from vws.announce import Announcer, Outgoing
 from vws.auth import Gatekeeper
 from vws.config import Config
+from vws.core.address import client_address
 from vws.core.attempts import FailedAttempts
 from vws.errors import Unavailable
 from vws.ice import IceServers
@@ -32,9 +33,8 @@ from vws.signaling import Signaling
 from vws.state.base import LiveState, StateLimits
 from vws.state.memory import MemoryState
 from vws.transport import strict_json
-from vws.core.address import client_address
 from vws.transport.gate import Gate
-from vws.transport.server import Server, SocketIO
+from vws.transport.server import SocketIO
 
 __all__ = ["create_app"]
 
@@ -52,8 +52,25 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
         db.migrate(database)
     accounts = AccountDirectory(config, partial(db.read_rows, database))
     socketio = SocketIO()
-    gatekeeper = _gatekeeper(config, state, accounts)
-    dispatcher = _dispatcher(config, state, accounts, gatekeeper=gatekeeper, socketio=socketio)
+    ice = IceServers(config)
+    announcer = Announcer(ice)
+    gatekeeper = _gatekeeper(config, state, accounts, announcer)
+    signaling = Signaling(
+        state,
+        accounts,
+        announcer=announcer,
+        ice=ice,
+        alive=partial(_answers, socketio),
+        clock=_now,
+        enforce_sdp=config.enforce_sdp,
+    )
+    rooms = Rooms(state, accounts, announcer=announcer, alive=partial(_answers, socketio), clock=_now)
+    dispatcher = Dispatcher(
+        _tables(signaling, rooms),
+        gatekeeper,
+        deliver=partial(_deliver, socketio),
+        rate=config.event_rate_limit,
+    )
     reloader = Reloader(accounts, gatekeeper, drop=partial(_drop, socketio))
     app = _flask(config)
     services = http.Services(
@@ -68,6 +85,10 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
     _mount(app, socketio, dispatcher, config)
     _start(config, reloader, state)
     return app, socketio
+
+
+def _answers(socketio: SocketIO, sid: str) -> bool:
+    return socketio.server.answers(sid)
 
 
 def _drop(socketio: SocketIO, sid: str, reason: str) -> None:
@@ -87,50 +108,18 @@ def _state_limits(config: Config) -> StateLimits:
     )
 
 
-def _gatekeeper(config: Config, state: LiveState, accounts: AccountDirectory) -> Gatekeeper:
+def _gatekeeper(
+    config: Config, state: LiveState, accounts: AccountDirectory, announcer: Announcer
+) -> Gatekeeper:
     return Gatekeeper(
         state,
         accounts,
+        announcer=announcer,
         sites=LoginSites(timeout=config.login_timeout, at_once=config.max_logins),
         attempts=FailedAttempts(config.auth_rate_limit),
         clock=_now,
         shared_channels=config.shared_channels,
         generic_refusals=config.extra_security and not config.development,
-    )
-
-
-def _dispatcher(
-    config: Config,
-    state: LiveState,
-    accounts: AccountDirectory,
-    *,
-    gatekeeper: Gatekeeper,
-    socketio: SocketIO,
-) -> Dispatcher:
-    ice = IceServers(config)
-    announcer = Announcer(ice)
-
-    def alive(sid: str) -> bool:
-        return socketio.server.answers(sid)
-
-    signaling = Signaling(
-        state,
-        accounts,
-        announcer=announcer,
-        ice=ice,
-        alive=alive,
-        clock=_now,
-        enforce_sdp=config.enforce_sdp,
-    )
-    rooms = Rooms(state, accounts, announcer=announcer, alive=alive, clock=_now)
-    return Dispatcher(
-        _tables(signaling, rooms),
-        gatekeeper,
-        state=state,
-        announcer=announcer,
-        clock=_now,
-        deliver=lambda outgoing: _deliver(socketio.server, outgoing),
-        rate=config.event_rate_limit,
     )
 
 
@@ -145,9 +134,11 @@ def _tables(signaling: Signaling, rooms: Rooms) -> dict[str, EventTable]:
     return {"/": everything, **groups}
 
 
-def _deliver(server: Server, outgoing: Sequence[Outgoing]) -> None:
+def _deliver(socketio: SocketIO, outgoing: Sequence[Outgoing]) -> None:
     for message in outgoing:
-        server.deliver(message.to, message.event.value, message.args, prefer=(message.concern.value, "/"))
+        socketio.server.deliver(
+            message.to, message.event.value, message.args, prefer=(message.concern.value, "/")
+        )
 
 
 def _flask(config: Config) -> Flask:

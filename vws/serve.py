@@ -8,34 +8,44 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 import gevent
 from gevent.event import Event
 
 from vws import __version__, logs
 from vws.config import Config
+from vws.errors import Unavailable, VWSError
 from vws.transport.server import SocketIO
 from vws.transport.websocket import Handler
-from vws.transport.wsgi import WebServer
+from vws.transport.wsgi import WebServer, check_certificate
 
-__all__ = ["raise_file_limit", "serve", "stop_clients"]
+__all__ = ["raise_file_limit", "refuse", "serve", "stop_clients"]
+
+CANNOT_START = 3
+"""Exit code; the one at which gunicorn does not start the worker again and again."""
 
 STOP_TIMEOUT = 3.0
 """Seconds that clients have to hear of the end."""
+
+
+def refuse(error: VWSError) -> NoReturn:
+    """End the process with what is wrong, in a sentence."""
+    sys.stderr.write(f"VWS cannot start: {error.message}\n")
+    sys.exit(CANNOT_START)
 
 
 def serve(config: Config, app: Any, socketio: SocketIO) -> None:
     """Listen until SIGTERM or SIGINT, then tell the clients and return."""
     raise_file_limit()
     Handler.max_message_size = config.max_message_size
-    tls = config.tls
-    options = {"keyfile": str(tls.key), "certfile": str(tls.cert)} if tls else {}
-    server = WebServer((config.host, config.port), app, **options)
+    try:
+        server = _listen(config, app)
+    except VWSError as error:
+        refuse(error)
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, stop.set)
-    server.start()
     logs.event("start", version=__version__, host=config.host, port=server.server_port)
     sys.stdout.write(_welcome(config, int(server.server_port or 0)))
     sys.stdout.flush()
@@ -44,6 +54,18 @@ def serve(config: Config, app: Any, socketio: SocketIO) -> None:
     stop_clients(socketio)
     server.stop(timeout=0.5)
     logs.event("stop")
+
+
+def _listen(config: Config, app: Any) -> WebServer:
+    check_certificate(config.tls)
+    tls = config.tls
+    options = {"keyfile": str(tls.key), "certfile": str(tls.cert)} if tls else {}
+    server = WebServer((config.host, config.port), app, **options)
+    try:
+        server.start()
+    except OSError as error:
+        raise Unavailable(f"HOST {config.host}, PORT {config.port}: {error.strerror or error}") from error
+    return server
 
 
 def stop_clients(socketio: SocketIO) -> None:

@@ -122,11 +122,12 @@ class Signaling:
 
     def message(self, session: Session, message: ChannelMessage) -> list[Outgoing]:
         """Pass a message on to everyone else in the sender's channel, in the sender's true name."""
+        body = self._limit_sdp(session, message.body) if self._enforce_sdp else message.body
         audience: dict[str, list[str]] = {}
         for route in self._state.audience(session.socket_id, message.channel):
             audience.setdefault(route.sender, []).append(route.socket_id)
         return [
-            Outgoing(tuple(dict.fromkeys(to)), Push.MESSAGE, ({**message.body, "from": sender},))
+            Outgoing(tuple(dict.fromkeys(to)), Push.MESSAGE, ({**body, "from": sender},))
             for sender, to in audience.items()
         ]
 

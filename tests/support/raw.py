@@ -1,11 +1,11 @@
 """A client below HTTP: bytes over a socket, for what no well-behaved client sends.
 
-    with Raw(server) as raw:
-        raw.send(b"GET / HTTP/1.1\\r\\n")
-        assert raw.status() == 400                # the answer's status; 0 when there was none
-    raw = Raw.websocket(server)                   # an open WebSocket without a namespace yet
-    raw.send(frame(TEXT, b"40"))
-    assert raw.close_code() == 1002
+with Raw(server) as raw:
+    raw.send(b"GET / HTTP/1.1\\r\\n")
+    assert raw.status() == 400                # the answer's status; 0 when there was none
+raw = Raw.websocket(server)                   # an open WebSocket without a namespace yet
+raw.send(frame(TEXT, b"40"))
+assert raw.close_code() == 1002
 """
 
 from __future__ import annotations
@@ -19,7 +19,19 @@ import struct
 
 from tests.support.server import Server
 
-__all__ = ["BINARY", "CLOSE", "CONTINUATION", "PING", "PONG", "TEXT", "WEBSOCKET", "Raw", "frame", "request", "upgrade"]
+__all__ = [
+    "BINARY",
+    "CLOSE",
+    "CONTINUATION",
+    "PING",
+    "PONG",
+    "TEXT",
+    "WEBSOCKET",
+    "Raw",
+    "frame",
+    "request",
+    "upgrade",
+]
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 WEBSOCKET = "/socket.io/?EIO=4&transport=websocket"
@@ -41,7 +53,7 @@ def upgrade(path: str = WEBSOCKET, **headers: str) -> bytes:
         "Sec_WebSocket_Key": base64.b64encode(os.urandom(16)).decode(),
         **headers,
     }
-    return request("GET", path, **fields)
+    return request("GET", path, b"", **fields)
 
 
 def frame(opcode: int, payload: bytes | str = b"", *, fin: int = 1, length: int | None = None) -> bytes:

@@ -2,8 +2,10 @@
 
     with raw_site() as site:
         site.answer = json_answer(403, {"message": "Not you"}, "Set-Cookie: id=1")
-        site.pace = 0.1                     # seconds between the bytes of an answer
-        site.calls                          # (number of the connection, head of the request), oldest first
+        site.pace = 0.1
+
+The pace is the pause between the bytes of an answer, in seconds; `site.calls` lists the calls, oldest first,
+as `(number of the connection, head of the request)`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The implementations of `LiveState`, each of which has to pass the same tests, and what these tests are made of.
+"""The implementations of `LiveState`, which all have to pass the same tests, and what those are made of.
 
 An implementation is added here and nowhere else. `snapshot` is everything that the contract shows.
 """

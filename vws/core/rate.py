@@ -19,14 +19,14 @@ class Budget:
     def __post_init__(self) -> None:
         self.left = self.burst
 
-    def spend(self, now: float) -> bool:
-        """Take one event's worth at ``now`` in seconds; False when nothing is left."""
+    def spend(self, now: float, cost: float = 1) -> bool:
+        """Take what an event costs at ``now`` in seconds; False when not enough is left."""
         if not self.rate:
             return True
         since = 0 if self._updated is None else max(0, now - self._updated)
         self.left = min(self.burst, self.left + since * self.rate)
         self._updated = now
-        if self.left < 1:
+        if self.left < min(cost, self.burst):
             return False
-        self.left -= 1
+        self.left -= cost
         return True

@@ -124,6 +124,11 @@ class Room:
         """Return the user's connections in this room, the newest last."""
         return list(self._sockets.get(user, ()))
 
+    def heirs_of(self, user: str, when: int) -> list[str]:
+        """Return the connections that may go on for another one of the user's, the newest last."""
+        out = user in self.kicked or self.banned.get(user, 0) > when
+        return [] if out else self.sockets_of(user)
+
     # --- who may ---
 
     def keeps_order(self, user: str, role: Role) -> bool:
@@ -136,7 +141,9 @@ class Room:
             return
         if self.banned.get(user, 0) > when:
             raise Refused("You are banned from this room.", code="banned")
-        if self.locked and not self.keeps_order(user, session.role):
+        if self.keeps_order(user, session.role):
+            return
+        if self.locked:
             raise Refused("This room is locked.", code="locked")
         if not _allows(self.meta.get("allowUsers", True), user):
             raise Refused("You are not allowed in this room.", code="not-allowed")

@@ -11,10 +11,10 @@ from flask import Request
 from vws.accounts import AccountDirectory
 from vws.config import Config
 from vws.core.accounts import Account
+from vws.core.address import client_address
 from vws.core.attempts import FailedAttempts
 from vws.core.wire.parse import is_name
 from vws.errors import BadInput, Refused
-from vws.core.address import client_address
 
 __all__ = ["Access", "Door"]
 

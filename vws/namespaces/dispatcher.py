@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vws import logs
-from vws.announce import Announcer, Outgoing
+from vws.announce import Outgoing
 from vws.auth import Gatekeeper, TokenAuth, UserAuth, parse_auth
 from vws.core.rate import Budget
 from vws.core.session import Session
@@ -17,12 +17,13 @@ from vws.core.wire import build
 from vws.core.wire.names import Event
 from vws.errors import BadInput, Refused, VWSError
 from vws.namespaces.base import EventTable, Handler
-from vws.signaling import Clock
-from vws.state.base import LiveState
 
 __all__ = ["Dispatcher"]
 
 Deliver = Callable[[Sequence[Outgoing]], None]
+
+EVENT_SIZE = 4096
+"""Characters of a packet that count as one more event."""
 
 QUIET = frozenset({Event.MESSAGE_PEER, Event.MESSAGE})
 """Events whose refusals are no news: peers come and go while signals are under way."""
@@ -47,18 +48,12 @@ class Dispatcher:
         tables: Mapping[str, EventTable],
         gatekeeper: Gatekeeper,
         *,
-        state: LiveState,
-        announcer: Announcer,
-        clock: Clock,
         deliver: Deliver,
         rate: int,
     ) -> None:
         self.namespaces = tuple(tables)
         self._tables = {name: {e.value: h for e, h in table.items()} for name, table in tables.items()}
         self._gatekeeper = gatekeeper
-        self._state = state
-        self._announcer = announcer
-        self._clock = clock
         self._deliver = deliver
         self._rate = rate
         self._clients: dict[str, _Client] = {}
@@ -86,14 +81,16 @@ class Dispatcher:
         budget = Budget(rate=self._rate, burst=2 * self._rate)
         self._clients[socket_id] = _Client(session, parse_auth(auth), budget)
 
-    def event(self, socket_id: str, namespace: str, name: str, args: list[Any]) -> dict[str, Any]:
+    def event(
+        self, socket_id: str, namespace: str, name: str, args: list[Any], *, size: int
+    ) -> dict[str, Any]:
         """Carry out an event and send what comes of it; return the acknowledgement."""
         client = self._clients.get(socket_id)
         if client is None:
             return build.ack_error(Refused("This connection is closed.", code="disconnected"))
         handler = self._tables[namespace].get(name)
         try:
-            self._spend(client)
+            self._spend(client, size)
             if handler is None:
                 raise BadInput("unknown event", code="unknown-event")
             outgoing = handler.run(client.session, handler.parse(args))
@@ -105,7 +102,7 @@ class Dispatcher:
         self._deliver(outgoing)
         return build.ack_ok()
 
-    def malformed(self, socket_id: str, namespace: str, name: str) -> dict[str, Any]:
+    def malformed(self, socket_id: str, namespace: str, name: str, *, size: int) -> dict[str, Any]:
         """Refuse an event whose payload could not be read or has attachments."""
         client = self._clients.get(socket_id)
         handler = self._tables[namespace].get(name)
@@ -113,23 +110,21 @@ class Dispatcher:
         if client is None:
             return build.ack_error(error)
         try:
-            self._spend(client)
+            self._spend(client, size)
         except Refused as refusal:
             error = refusal
         return self._refused(client, handler, name, [], error)
 
     def disconnect(self, socket_id: str, reason: str) -> None:
         client = self._clients.pop(socket_id, None)
-        when = self._clock()
-        facts = self._state.disconnect(socket_id, when=when)
         if client is not None:
-            _log("disconnect", client.session, reason=reason)
-        self._deliver(self._announcer.tell(facts, when=when))
+            self._deliver(self._gatekeeper.leave(client.session, reason))
 
     # --- the pieces ---
 
-    def _spend(self, client: _Client) -> None:
-        if not client.budget.spend(time.monotonic()):
+    def _spend(self, client: _Client, size: int) -> None:
+        """Charge an event, a large one as several: what is relayed costs its recipients, too."""
+        if not client.budget.spend(time.monotonic(), cost=1 + size // EVENT_SIZE):
             raise Refused("Too many events.", code="too-many-events")
 
     def _refused(

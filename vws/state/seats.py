@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from vws.core.accounts import Account
 from vws.core.channels import Channel, Peer, PeerKind
 from vws.core.commands import StreamParams
 from vws.core.ledger import Ledger
-from vws.core.session import Session
+from vws.state.connections import Connection
 
-__all__ = ["Connection", "Seats"]
-
-
-@dataclass(slots=True, eq=False)
-class Connection:
-    """A socket and all its memberships: leaving costs what it was in, not what the server holds."""
-
-    session: Session
-    account: Account
-    peers: dict[str, Peer] = field(default_factory=dict)
-    rooms: set[str] = field(default_factory=set)
+__all__ = ["Seats"]
 
 
 class Seats:

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qs
 
 import engineio
 import gevent
@@ -20,6 +21,9 @@ __all__ = ["Connection", "Engine"]
 
 payload.Payload.max_decode_packets = 2048
 """Packets in one POST: a client that joins a busy room by polling sends hundreds of candidates in one."""
+
+BURST = 8
+"""How many times the bound on what waits may be queued at one moment, before anything could be sent."""
 
 PROBE_TIMEOUT = 3.0
 SWEEP_EVERY = 0.5
@@ -40,7 +44,7 @@ class Connection(socket.Socket):  # type: ignore[misc]  # python-engineio has no
         self.deadline: float | None = None
         self.renew_deadline()
         self._unread = 0
-        self._dropped = False
+        self._suspected = False
         self._silent = False
         self._heard = Event()
         self._ws: Any = None
@@ -66,6 +70,7 @@ class Connection(socket.Socket):  # type: ignore[misc]  # python-engineio has no
 
     def _websocket_handler(self, ws: Any) -> Any:
         self._ws = ws._sock  # noqa: SLF001 - the driver's only handle on the connection
+        self._ws.open()
         return super()._websocket_handler(_Checked(ws, self))
 
     def answers(self) -> bool:
@@ -85,19 +90,23 @@ class Connection(socket.Socket):  # type: ignore[misc]  # python-engineio has no
     # --- what is sent ---
 
     def send(self, pkt: Any) -> None:
-        """Queue a packet; a client that lets too much of it wait is dropped."""
-        if self.closed or self._dropped or (self.closing and pkt.packet_type != packet.CLOSE):
+        """Queue a packet, without ever giving way to another greenlet: messages keep their order."""
+        if self.closed or (self.closing and pkt.packet_type != packet.CLOSE):
             return
-        self._unread += _size(pkt)
-        if self._unread > self.server.max_send_buffer:
-            self._drop()
-        else:
+        limit = self.server.max_send_buffer
+        if self._unread <= limit * BURST:
+            self._unread += _size(pkt)
             self.queue.put(pkt)
+        if self._unread > limit and not self._suspected:
+            self._suspected = True
+            gevent.spawn(self._drop_unless_reading)
 
-    def _drop(self) -> None:
-        """Close from a greenlet of its own: this one is busy with another client's event."""
-        self._dropped = True
-        gevent.spawn(self.close, abort=True, reason="client does not read")
+    def _drop_unless_reading(self) -> None:
+        """Drop a client that lets too much wait, once its writer has had a turn to send it."""
+        gevent.sleep(0)
+        self._suspected = False
+        if self._unread > self.server.max_send_buffer:
+            self.close(abort=True, reason="client does not read")
 
     def poll(self) -> list[Any]:
         packets: list[Any] = super().poll()
@@ -170,6 +179,14 @@ class Engine(engineio.Server):  # type: ignore[misc]  # python-engineio has no t
         self.address_of = address_of
         self.addresses: Counter[str] = Counter()
         self._sweeper: gevent.Greenlet[..., None] | None = None
+
+    def handle_request(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Answer a request; a session that is closed, and not swept yet, is already unknown."""
+        sid = parse_qs(environ.get("QUERY_STRING", "")).get("sid", [""])[0]
+        connection = self.sockets.get(sid)
+        if connection is not None and connection.closed:
+            del self.sockets[sid]
+        return super().handle_request(environ, start_response)
 
     def _handle_connect(
         self, environ: dict[str, Any], start_response: Any, transport: str, jsonp_index: int | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
@@ -34,7 +34,8 @@ class TextPacket(Packet):  # type: ignore[misc]  # python-socketio is untyped
 class Incoming:
     """A packet; ``valid`` is False when its payload could not be read, and ``data`` is None then.
 
-    ``event`` is the name of the event even of an invalid one, as far as it could be told.
+    ``event`` is the name of the event even of an invalid one, as far as it could be told; ``size`` is the
+    packet's length in characters.
     """
 
     kind: Kind
@@ -43,6 +44,7 @@ class Incoming:
     data: Any
     valid: bool = True
     event: str = ""
+    size: int = field(default=0, compare=False)
 
 
 _PACKET = re.compile(
@@ -64,6 +66,7 @@ def decode(text: str) -> Incoming | None:
         int(packet_id) if packet_id else None,
         None,
         valid=False,
+        size=len(text),
         event=name[1] if name else "",
     )
     return _with_payload(frame, body)

@@ -24,10 +24,15 @@ class Application(Protocol):
     def connect(self, socket_id: str, namespace: str, *, address: str, auth: object) -> None:
         """Admit a client to a namespace; raise `Refused` with the message it is shown. May wait."""
 
-    def event(self, socket_id: str, namespace: str, name: str, args: list[Any]) -> dict[str, Any]:
-        """Handle an event and return its acknowledgement. May wait; the client's next event waits, too."""
+    def event(
+        self, socket_id: str, namespace: str, name: str, args: list[Any], *, size: int
+    ) -> dict[str, Any]:
+        """Handle an event of ``size`` characters and return its acknowledgement.
 
-    def malformed(self, socket_id: str, namespace: str, name: str) -> dict[str, Any]:
+        May wait; the client's next event waits, too.
+        """
+
+    def malformed(self, socket_id: str, namespace: str, name: str, *, size: int) -> dict[str, Any]:
         """Answer an event that could not be read; return its acknowledgement."""
 
     def disconnect(self, socket_id: str, reason: str) -> None:
@@ -117,12 +122,13 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
         if sid is None:
             self._refuse(eio_sid, namespace, "Unable to connect")
             return
-        connection.deadline = None
+        deadline, connection.deadline = connection.deadline, None
         try:
             self.application.connect(sid, namespace, address=connection.address, auth=data)
         except Refused as refusal:
             self._refuse(eio_sid, namespace, refusal.message)
-            self._leave(connection, sid, namespace)
+            self.manager.disconnect(sid, namespace, ignore_queue=True)
+            connection.deadline = deadline
             return
         if connection.closed:  # it left while the login site was asked
             self._leave(connection, sid, namespace)
@@ -136,14 +142,14 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
         self._send_packet(eio_sid, refusal)
 
     def _take_event(self, connection: Connection, incoming: Incoming) -> None:
-        namespace = incoming.namespace
+        namespace, size = incoming.namespace, incoming.size
         if not self.manager.is_connected(connection.public_id, namespace):
             return
         if incoming.kind is Kind.EVENT and incoming.valid:
             name, args = incoming.data[0], incoming.data[1:]
-            ack = self.application.event(connection.public_id, namespace, name, args)
+            ack = self.application.event(connection.public_id, namespace, name, args, size=size)
         else:
-            ack = self.application.malformed(connection.public_id, namespace, incoming.event)
+            ack = self.application.malformed(connection.public_id, namespace, incoming.event, size=size)
         if incoming.id is not None:
             answer = self.packet_class(packet.ACK, [ack], namespace=namespace, id=incoming.id)
             self._send_packet(connection.sid, answer)

@@ -14,7 +14,7 @@ from typing import Any
 __all__ = ["MAX_DEPTH", "dumps", "loads"]
 
 MAX_DEPTH = 32
-"""Objects within each other, and arrays likewise, so that mixed they reach twice that; an offer has five levels."""
+"""Objects within each other, and arrays likewise: mixed they reach twice that. An offer has five levels."""
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 """Also without its closing quote, and possessive: each character is read once, whatever comes."""

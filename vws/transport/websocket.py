@@ -11,16 +11,27 @@ import errno
 import logging
 import socket
 from collections import deque
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
-from gevent import pywsgi
+import gevent
+from gevent.lock import BoundedSemaphore
 from geventwebsocket.handler import WebSocketHandler
 
 from vws.transport.frames import CloseCode, Frame, FrameError, Opcode, Reader, encode
 
 __all__ = ["Handler", "WebSocket"]
 
-READ_SIZE = 65_536
+READ_SIZE = 4096
+"""Bytes that one client may send before the others have their turn."""
+
+IDLE_TIMEOUT = 60
+"""Seconds that a connection may take for the first line of its next request."""
+
+HEAD_TIMEOUT = 10
+"""Seconds that the rest of a request's head may take, however steadily it trickles."""
+
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -32,14 +43,29 @@ class WebSocket:
 
     version = protocol = None
 
-    def __init__(self, environ: dict[str, Any], connection: Any, rfile: Any, max_size: int) -> None:
+    def __init__(
+        self,
+        environ: dict[str, Any],
+        connection: Any,
+        rfile: Any,
+        max_size: int,
+        *,
+        upgrade: Callable[[], None],
+    ) -> None:
         self.path = environ.get("PATH_INFO")
         self.origin = environ.get("HTTP_ORIGIN")
-        self.closed = False
+        self.opened = self.closed = False
+        self._upgrade = upgrade
         self._connection = connection
         self._rfile = rfile
         self._reader = Reader(max_size)
         self._messages: deque[str | bytes] = deque()
+        self._writing = BoundedSemaphore(1)
+
+    def open(self) -> None:
+        """Accept the client's handshake: from here on there are frames."""
+        self.opened = True
+        self._upgrade()
 
     def receive(self) -> str | bytes | None:
         """Wait for a message; None when the connection has ended."""
@@ -53,6 +79,7 @@ class WebSocket:
         return self._messages.popleft() if self._messages else None
 
     def _read(self) -> None:
+        gevent.sleep(0)  # reading what is already there would not give way to others
         data = self._rfile.read1(READ_SIZE)
         if not data:
             self.cut()
@@ -81,7 +108,8 @@ class WebSocket:
         self._write(opcode, data)
 
     def _write(self, opcode: Opcode, data: bytes) -> None:
-        self._connection.sendall(encode(opcode, data))
+        with self._writing:  # two greenlets may write, and frames must not mix
+            self._connection.sendall(encode(opcode, data))
 
     def close(self, code: CloseCode = CloseCode.NORMAL) -> None:
         """Say goodbye, if there is still somebody to hear it, and end the connection."""
@@ -119,6 +147,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket has n
     """Handles requests; upgrades those that ask for it to `WebSocket`."""
 
     max_message_size = 1_000_000
+    websocket: Any = None
 
     def upgrade_websocket(self) -> Any:
         refusal = super().upgrade_websocket()
@@ -130,33 +159,65 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket has n
         except ValueError:  # a key that is not base64
             self.start_response("400 Bad Request", [])
             return [b"Invalid key"]
-        stock = getattr(self, "websocket", None)
+        stock = self.websocket
         if stock is not None:
             stock.closed = True  # or it would send a close frame when it is collected
-            self.socket.settimeout(None)
-            self.websocket = WebSocket(self.environ, self.socket, self.rfile, self.max_message_size)
+            self.websocket = WebSocket(
+                self.environ, self.socket, self.rfile, self.max_message_size, upgrade=self._upgrade
+            )
             self.environ["wsgi.websocket"] = self.websocket
         return result
 
-    def run_websocket(self) -> None:
+    def run_application(self) -> None:
+        """Leave it to the application: it opens the WebSocket, or answers as it does to any request."""
+        self.websocket = None
+        self.result = self.upgrade_websocket()
+        if self.result is not None:
+            self.process_result()
+            return
         try:
-            list(self.application(self.environ, lambda *_: []))
+            super(WebSocketHandler, self).run_application()
         finally:
-            self.websocket.close()
-            self.environ["wsgi.websocket"] = None
-            del self.websocket
+            if self._upgraded:
+                self.websocket.close()
+            self.websocket = self.environ["wsgi.websocket"] = None
+
+    def _upgrade(self) -> None:
+        self.socket.settimeout(None)
+        self.write(b"")  # the answer that `upgrade_connection` prepared
+
+    @property
+    def _upgraded(self) -> bool:
+        return isinstance(self.websocket, WebSocket) and self.websocket.opened
+
+    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        if self._upgraded:  # what the application answers after a WebSocket goes nowhere
+            return lambda _data: None
+        return super().start_response(status, headers, exc_info)
+
+    def _prepare_response(self) -> None:
+        if self.code == HTTPStatus.SWITCHING_PROTOCOLS:
+            super()._prepare_response()
+
+    def process_result(self) -> None:
+        if not self._upgraded:
+            super().process_result()
+
+    def read_requestline(self) -> str:
+        with gevent.Timeout(IDLE_TIMEOUT, TimeoutError("no request")):
+            return str(super().read_requestline())
 
     def read_request(self, raw_requestline: str) -> bool:
         """Read the head; folded lines, long out of HTTP, would get line breaks into answers' headers."""
-        read = bool(super().read_request(raw_requestline))
+        with gevent.Timeout(HEAD_TIMEOUT, TimeoutError("slow head")):
+            read = bool(super().read_request(raw_requestline))
         if any("\n" in value or "\r" in value for value in self.headers.values()):
             raise ValueError("folded header")
         return read
 
     def _handle_client_error(self, _error: Exception) -> tuple[str, bytes]:
         """Refuse what is no request; the stock way prints a traceback for some of them."""
-        answer: tuple[str, bytes] = ("400", pywsgi._BAD_REQUEST_RESPONSE)  # noqa: SLF001 - as it does
-        return answer
+        return "400", b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
     def handle_error(self, kind: type[BaseException], error: BaseException, place: Any) -> None:
         """Say in one line that the program failed; a client that went away is no failure of it."""

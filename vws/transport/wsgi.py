@@ -11,13 +11,24 @@ import gevent
 from gevent import pywsgi
 from geventwebsocket.gunicorn.workers import GeventWebSocketWorker
 
+from vws.config import TLSFiles
+from vws.errors import ConfigError
 from vws.transport.websocket import Handler
 
-__all__ = ["WebServer", "Worker"]
+__all__ = ["WebServer", "Worker", "check_certificate"]
 
 HANDSHAKE_TIMEOUT = 10
 REQUEST_TIMEOUT = 60
 """Seconds in which a request must make progress; a WebSocket lifts it."""
+
+
+def check_certificate(tls: TLSFiles | None) -> None:
+    """Raise `ConfigError` for files that are no key and certificate, which would show only with a client."""
+    try:
+        if tls is not None:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.cert, tls.key)
+    except OSError as error:
+        raise ConfigError(f"CERTIFICATE must lead to a key and its certificate in PEM: {error}") from None
 
 
 class WebServer(pywsgi.WSGIServer):

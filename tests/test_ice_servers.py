@@ -1,0 +1,178 @@
+"""The STUN and TURN servers that clients are given, as they arrive."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import ACCOUNT, TOKEN, Clients, MakeServer, finishing
+from tests.support.client import Client
+from tests.support.server import Server
+
+STUN = {"iceServers": [{"urls": ["stun:stun.l.google.com:19302"]}]}
+STATIC = {
+    "iceServers": [
+        {"urls": ["stun:turn.example:3478"]},
+        {
+            "username": "turn user",
+            "credential": "turn-password",
+            "urls": ["turn:turn.example:3478?transport=udp", "turn:turn.example:3478?transport=tcp"],
+        },
+    ]
+}
+SECRET, LIFETIME = "north remembers", 3600
+
+
+@pytest.fixture(scope="module")
+def module_static(start_server: MakeServer) -> Iterator[Server]:
+    server = start_server(
+        COTURN_SERVER="turn.example:3478", COTURN_USER="turn user", COTURN_PASSWORD="turn-password"
+    )
+    with finishing([server]):
+        yield server
+
+
+@pytest.fixture
+def static(module_static: Server) -> Iterator[Server]:
+    yield module_static
+    module_static.idle()
+
+
+@pytest.fixture(scope="module")
+def module_expiring(start_server: MakeServer) -> Iterator[Server]:
+    server = start_server(
+        COTURN_SERVER="turn.example:3478",
+        COTURN_SECRET=SECRET,
+        COTURN_TTL=str(LIFETIME),
+        COTURN_TLS_PORT="5349",
+    )
+    with finishing([server]):
+        yield server
+
+
+@pytest.fixture
+def expiring(module_expiring: Server) -> Iterator[Server]:
+    yield module_expiring
+    module_expiring.idle()
+
+
+def call(clients: Clients, server: Server) -> tuple[Client, Client, list[dict[str, Any]]]:
+    """Alice broadcasts and Bob comes to watch; return them and every peerConfig that Alice was given."""
+    alice, bob = clients.token(server=server), clients.token(server=server)
+    assert alice.call("publish", "Alice", "Lobby", {})["ok"]
+    assert bob.call("subscribe", "Bob", "Lobby")["ok"]
+    return alice, bob, [alice.message("peers")["peerConfig"], alice.message("peer")["peerConfig"]]
+
+
+def relayed(sender: Client, receiver: Client, **message: Any) -> dict[str, Any]:
+    """Send a signal to Bob; return it as he gets it."""
+    assert sender.call("messagePeer", {"target": "Bob", **message}) == {"ok": True}
+    return receiver.message(message["type"])
+
+
+def test_public_stun_without_a_server_of_our_own(server: Server, clients: Clients) -> None:
+    alice, bob, configs = call(clients, server)
+    assert configs == [STUN, STUN]
+    assert relayed(alice, bob, type="offer")["peerConfig"] == STUN
+
+
+def test_static_credentials(static: Server, clients: Clients) -> None:
+    alice, bob, configs = call(clients, static)
+    assert configs == [STATIC, STATIC]
+    assert relayed(alice, bob, type="offer")["peerConfig"] == STATIC
+    assert "turn-password" not in static.log()
+
+
+@pytest.mark.parametrize(
+    "own", [{}, {"iceServers": []}, {"iceServers": None}, None, [], "", "none", 0], ids=repr
+)
+def test_an_offer_without_ice_servers_gets_ours(static: Server, clients: Clients, own: Any) -> None:
+    alice, bob, _ = call(clients, static)
+    assert relayed(alice, bob, type="offer", peerConfig=own)["peerConfig"] == STATIC
+
+
+def test_the_rest_of_an_offers_configuration_is_kept(static: Server, clients: Clients) -> None:
+    alice, bob, _ = call(clients, static)
+    own = {"iceServers": [], "iceTransportPolicy": "relay", "bundlePolicy": "max-bundle"}
+    assert relayed(alice, bob, type="offer", peerConfig=own)["peerConfig"] == {**own, **STATIC}
+
+
+@pytest.mark.parametrize(
+    "servers",
+    [[{"urls": "stun:own.example"}], [{}], [{"url": "turn:old.example", "credential": "x"}]],
+    ids=str,
+)
+def test_an_offer_with_ice_servers_keeps_them(static: Server, clients: Clients, servers: Any) -> None:
+    alice, bob, _ = call(clients, static)
+    offer = relayed(alice, bob, type="offer", peerConfig={"iceServers": servers}, content={"sdp": "v=0"})
+    assert offer == {
+        "type": "offer",
+        "target": "Bob",
+        "from": "Alice",
+        "peerConfig": {"iceServers": servers},
+        "content": {"sdp": "v=0"},
+    }
+
+
+@pytest.mark.parametrize("kind", ["answer", "candidate", "anything"])
+def test_only_offers_get_them(static: Server, clients: Clients, kind: str) -> None:
+    alice, bob, _ = call(clients, static)
+    assert relayed(alice, bob, type=kind) == {"type": kind, "target": "Bob", "from": "Alice"}
+
+
+def check_expiring(config: dict[str, Any], *, user: str) -> str:
+    """Check credentials as coturn does; return the username."""
+    stun, turn = config["iceServers"]
+    assert stun == {"urls": ["stun:turn.example:3478"]}
+    assert turn["urls"] == [
+        "turn:turn.example:3478?transport=udp",
+        "turn:turn.example:3478?transport=tcp",
+        "turns:turn.example:5349?transport=tcp",
+    ]
+    assert set(turn) == {"urls", "username", "credential"}
+    expiry, _, rest = turn["username"].partition(":")
+    assert abs(int(expiry) - (time.time() + LIFETIME)) < 30
+    assert rest.endswith(user)
+    digest = hmac.new(SECRET.encode(), turn["username"].encode(), hashlib.sha1).digest()
+    assert turn["credential"] == base64.b64encode(digest).decode()
+    return str(turn["username"])
+
+
+def test_expiring_credentials_are_each_clients_own(expiring: Server, clients: Clients) -> None:
+    alice, bob, configs = call(clients, expiring)
+    for config in configs:
+        check_expiring(config, user="Alice")
+    check_expiring(relayed(alice, bob, type="offer")["peerConfig"], user="Bob")
+    log = expiring.log()
+    assert SECRET not in log
+    assert configs[0]["iceServers"][1]["credential"] not in log
+
+
+def test_names_that_coturn_does_not_take_are_written_so_that_it_does(
+    expiring: Server, clients: Clients
+) -> None:
+    alice = clients.verified('Zoë "Z" 東京', account=ACCOUNT, server=expiring)
+    assert alice.call("publish", 'Zoë "Z" 東京', "Lobby", {})["ok"]
+    username = check_expiring(alice.message("peers")["peerConfig"], user="")
+    assert username.isascii()
+    assert not set(username) & set(" \"'\\")
+
+
+def test_a_rooms_publisher_gets_them_too(expiring: Server, clients: Clients) -> None:
+    alice = clients.verified("Alice", server=expiring)
+    assert alice.call("roomJoin", {"room": "Lobby"})["ok"]
+    alice.call("roomPublish", {"room": "Lobby", "stream": "Lobby", "parameters": {"type": "webrtc"}})
+    check_expiring(alice.message("peers")["peerConfig"], user="Alice")
+
+
+def test_secrets_are_on_no_page(expiring: Server, static: Server) -> None:
+    for server, secret in ((expiring, SECRET), (static, "turn-password")):
+        for path in ("/", "/status", "/stats", "/channels", "/connections", "/ready"):
+            assert secret not in server.get(path).text
+            assert TOKEN not in server.get(path).text

@@ -1,0 +1,190 @@
+"""The log: one line for each thing that an operator wants to know, and nothing that is nobody's business."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.conftest import TOKEN, Clients, MakeServer, finishing
+from tests.support.client import ConnectRefused
+from tests.support.login_site import LoginSite
+from tests.support.server import Server, row, until
+
+PIN, WRONG_TOKEN, ACME_TOKEN, KEY = "pin-4711", "guessed-token", "acme-secret", "api-key-0815"
+SDP = "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\na=fingerprint:sha-256 AA:BB"
+LINE = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (debug|info|warning|error) [a-z.-]+( [a-zA-Z]+=\S.*)?"
+)
+
+
+@pytest.fixture(scope="module")
+def log_server(start_server: MakeServer, session_login_site: LoginSite) -> Iterator[Server]:
+    """Return a production server of this module's own: what the log holds is known."""
+    server = start_server(
+        VWS_ENV="production",
+        API_KEY=KEY,
+        AUTH_RATE_LIMIT="0",
+        accounts=[row("Acme", ACME_TOKEN, loginURL=session_login_site.url("/ok"))],
+    )
+    with finishing([server]):
+        yield server
+
+
+@pytest.fixture
+def lines(log_server: Server) -> Callable[..., dict[str, str]]:
+    """Return a reader of the log's new lines: the fields of the only line of that kind.
+
+    Fails when there are more of them than one, and when one is not well formed.
+    """
+    before = len(log_server.log())
+
+    def only(name: str, **wanted: str) -> dict[str, str]:
+        def found() -> list[dict[str, str]]:
+            fields = [fields_of(line) for line in log_server.log()[before:].splitlines()]
+            return [each for each in fields if each["name"] == name and wanted.items() <= each.items()]
+
+        until(found, what=lambda: f"{name} {wanted} in:\n{log_server.log()[before:]}")
+        assert len(found()) == 1, found()
+        return found()[0]
+
+    return only
+
+
+def fields_of(line: str) -> dict[str, str]:
+    """Read a line; every one has the same form, in ASCII."""
+    assert line.isascii()
+    assert line.isprintable()
+    assert LINE.fullmatch(line), line
+    _, level, event, *fields = shlex.split(line.replace("\\n", "/n").replace("\\u", "/u"))
+    return {"level": level, "name": event, **dict(each.split("=", 1) for each in fields)}
+
+
+def test_connecting_and_leaving_are_a_line_each(
+    log_server: Server, clients: Clients, lines: Callable[..., dict[str, str]]
+) -> None:
+    client = clients.verified("Alice", pin=PIN, account="Acme", server=log_server)
+    expected = {"level": "info", "account": "Acme", "user": "Alice", "socket": client.sid}
+    assert lines("connect", socket=client.sid) == {**expected, "name": "connect", "address": "127.0.0.1"}
+    client.close()
+    left = lines("disconnect", socket=client.sid)
+    assert left.pop("reason")
+    assert left == {**expected, "name": "disconnect"}
+
+
+@pytest.mark.parametrize(
+    ("auth", "reason"),
+    [
+        ({"token": WRONG_TOKEN}, "Authentication error"),
+        ({"account": "Nobody", "user": "Refused 1", "pin": PIN}, "Account not found"),
+        ({"account": "Acme", "user": "Refused 2", "pin": "wrong"}, "Wrong pin"),
+    ],
+    ids=["token", "account", "pin"],
+)
+def test_a_refusal_is_a_line_with_its_reason(
+    log_server: Server,
+    clients: Clients,
+    lines: Callable[..., dict[str, str]],
+    auth: dict[str, str],
+    reason: str,
+) -> None:
+    client = clients(log_server)
+    with pytest.raises(ConnectRefused, match=reason):
+        client.connect(auth)
+    line = lines("refused", reason=reason)
+    assert (line["level"], line["address"]) == ("info", "127.0.0.1")
+    assert line.get("user") == auth.get("user")
+
+
+def test_a_broken_login_site_is_told_from_a_refusal(
+    make_server: MakeServer, clients: Clients, login_site: LoginSite
+) -> None:
+    server = make_server(STATIC_LOGIN=login_site.url("/broken"))
+    with pytest.raises(ConnectRefused, match="User authentication failed"):
+        clients.verified("Alice", pin=PIN, server=server)
+    [line] = server.wait_log(" login-site-failed ")
+    assert fields_of(line)["level"] == "warning"
+    assert "500" in fields_of(line)["reason"]
+    assert not re.search(" refused ", server.log())
+
+
+def test_what_clients_do_is_a_line_each(
+    log_server: Server, clients: Clients, lines: Callable[..., dict[str, str]]
+) -> None:
+    alice = clients.verified("Alice", pin=PIN, account="Acme", server=log_server)
+    who = {"level": "info", "socket": alice.sid, "account": "Acme"}
+    assert alice.call("publish", "Alice", "Lobby", {"bitrate": 500, "audioBitrate": 32})["ok"]
+    published = {"name": "publish", "peer": "Alice", "channel": "Lobby", "bitrate": "532"}
+    assert who.items() | published.items() <= lines("publish").items()
+    assert alice.call("unpublish", "Alice", "Lobby")["ok"]
+    assert lines("unpublish")["channel"] == "Lobby"
+    assert alice.call("subscribe", "Alice", "Other")["ok"]
+    subscribed = {"name": "subscribe", "peer": "Alice", "channel": "Other"}
+    assert who.items() | subscribed.items() <= lines("subscribe").items()
+    assert alice.call("unsubscribe", "Alice", "Other")["ok"]
+    assert lines("unsubscribe")["channel"] == "Other"
+    assert alice.call("roomJoin", {"room": "Hall"})["ok"]
+    assert alice.call("roomJoin", {"room": "Hall"})["ok"]
+    assert who.items() | {"room": "Hall", "user": "Alice"}.items() <= lines("room-join").items()
+    assert alice.call("roomLeave", {"room": "Hall"})["ok"]
+    assert lines("room-leave")["room"] == "Hall"
+
+
+def test_a_refused_event_is_a_line_with_its_reason(
+    log_server: Server, clients: Clients, lines: Callable[..., dict[str, str]]
+) -> None:
+    alice = clients.verified("Alice", pin=PIN, account="Acme", server=log_server)
+    assert not alice.call("publish", "Bob", "Lobby", {})["ok"]
+    line = lines("refused", socket=alice.sid)
+    assert line["reason"] == "Authentication mismatch: Alice != Bob"
+    assert line["event"] == "publish"
+
+
+def test_a_reload_is_a_line(log_server: Server, lines: Callable[..., dict[str, str]]) -> None:
+    log_server.api("/update-accounts")
+    line = lines("reload")
+    assert line["level"] == "info"
+    assert int(line["accounts"]) >= 1
+
+
+def test_names_cannot_forge_lines(
+    log_server: Server, clients: Clients, lines: Callable[..., dict[str, str]]
+) -> None:
+    forged = '\r\n2026-01-01T00:00:00.000Z info connect socket=forged account="x'
+    alice = clients.token(ACME_TOKEN, server=log_server)
+    for name in (forged, f'"{forged}"', "\u2028" + forged, "\x1b[2J" + forged, "\x85" + forged):
+        assert alice.call("subscribe", name, name)["ok"]
+        alice.emit(name)
+        with pytest.raises(ConnectRefused):
+            clients(log_server).connect({"account": name, "user": name, "pin": PIN})
+    assert not re.search("^[^ ]+ info connect socket=forged", log_server.log(), re.MULTILINE)
+    for line in log_server.log().splitlines():
+        if re.match(r"\d{4}-", line):
+            assert LINE.fullmatch(line), line
+            assert line.isascii()
+
+
+def test_signals_and_secrets_are_not_in_the_log(log_server: Server, clients: Clients) -> None:
+    alice = clients.verified("Alice", pin=PIN, account="Acme", server=log_server)
+    bob = clients.token(ACME_TOKEN, server=log_server)
+    assert alice.call("publish", "Alice", "Lobby", {"secret": "params-secret"})["ok"]
+    assert bob.call("subscribe", "Bob", "Lobby")["ok"]
+    offer = {"type": "offer", "target": "Bob", "channel": "Lobby", "content": {"type": "offer", "sdp": SDP}}
+    assert alice.call("messagePeer", offer)["ok"]
+    bob.message("offer")
+    assert not alice.call("messagePeer", {**offer, "target": "Nobody"})["ok"]
+    assert not alice.call("messagePeer", {"type": "offer", "content": SDP})["ok"]
+    alice.send_raw('42["messagePeer",{"content":"' + "v=0 a=fingerprint" + '",NaN}]')
+    for auth in ({"token": WRONG_TOKEN}, {"account": "Acme", "user": "Bob", "pin": ["wrong", PIN]}):
+        with pytest.raises(ConnectRefused):
+            clients(log_server).connect(auth)
+    log_server.get("/status", token=WRONG_TOKEN)
+    log_server.get("/connections", apikey=KEY)
+    log_server.get("/connections", apikey=WRONG_TOKEN)
+    bob.nothing("message")
+    alice.close()
+    log = log_server.log()
+    for secret in (PIN, WRONG_TOKEN, ACME_TOKEN, TOKEN, KEY, "fingerprint", "v=0", "params-secret"):
+        assert secret not in log

@@ -1,0 +1,293 @@
+"""Whatever clients send is refused as bad input or becomes a command within the protocol's bounds."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vws.core.commands import (
+    Action,
+    ChannelMessage,
+    PeerMessage,
+    Publish,
+    RoomAction,
+    RoomJoin,
+    RoomLeave,
+    RoomMessage,
+    RoomPublish,
+    RoomUnpublish,
+    StreamParams,
+    Subscribe,
+    Unpublish,
+    Unsubscribe,
+)
+from vws.core.wire import parse
+from vws.core.wire.names import MAX_BAN_MINUTES, MAX_CHAT, MAX_NAME, MAX_NUMBER, MAX_PARAMS, Event
+from vws.errors import BadInput
+from vws.transport.packets import Incoming, Kind, decode
+
+PARSERS: dict[Event, tuple[Callable[[Sequence[Any]], Any], type[Any]]] = {
+    Event.PUBLISH: (parse.parse_publish, Publish),
+    Event.UNPUBLISH: (parse.parse_unpublish, Unpublish),
+    Event.SUBSCRIBE: (parse.parse_subscribe, Subscribe),
+    Event.UNSUBSCRIBE: (parse.parse_unsubscribe, Unsubscribe),
+    Event.MESSAGE_PEER: (parse.parse_peer_message, PeerMessage),
+    Event.MESSAGE: (parse.parse_channel_message, ChannelMessage),
+    Event.ROOM_JOIN: (parse.parse_room_join, RoomJoin),
+    Event.ROOM_LEAVE: (parse.parse_room_leave, RoomLeave),
+    Event.ROOM_PUBLISH: (parse.parse_room_publish, RoomPublish),
+    Event.ROOM_UNPUBLISH: (parse.parse_room_unpublish, RoomUnpublish),
+    Event.ROOM_MESSAGE: (parse.parse_room_message, RoomMessage),
+    Event.ROOM_ACTION: (parse.parse_room_action, RoomAction),
+}
+events = pytest.mark.parametrize("event", PARSERS)
+known = st.sampled_from(sorted(PARSERS))
+
+KEYS = [
+    *("type", "from", "target", "channel", "content", "peerConfig", "room", "roomName", "stream"),
+    *(
+        "parameters",
+        "message",
+        "action",
+        "user",
+        "minutes",
+        "meta",
+        "text",
+        "allowUsers",
+        "allowBroadcasters",
+    ),
+    *("width", "height", "bitrate", "videoBitrate", "audioBitrate", "frameRate", "framerate"),
+    *("__proto__", "__init__", "constructor", ""),
+]
+characters = st.characters(exclude_categories=())  # lone surrogates, too: JSON can spell them
+texts = st.text(characters, max_size=8) | st.sampled_from(
+    ["Alice", "Lobby", "x" * 255, "x" * 256, "webrtc", "offer", "peers", "\ud800", "a\nb", "\0", *Action]
+)
+numbers = (
+    st.integers()
+    | st.floats()
+    | st.sampled_from([-1, 0, 10**9, 10**9 + 1, 10**400, "1e3", "1e999", "nan", "-1", "٣", "1_0", " 7 "])
+)
+values = st.recursive(
+    st.none() | st.booleans() | numbers | texts,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(KEYS) | texts, inner, max_size=6)
+        | st.builds("x".__mul__, st.sampled_from([16_000, 17_000])).map(lambda long: {"text": long})
+    ),
+    max_leaves=12,
+)
+arguments = st.lists(values, max_size=5)
+objects = st.dictionaries(st.sampled_from(KEYS), values, max_size=10)
+publishes = st.tuples(texts, texts, objects)
+
+
+def name_ok(value: object) -> bool:
+    return isinstance(value, str) and 1 <= len(value) <= MAX_NAME and value.encode() is not None
+
+
+def params_ok(params: StreamParams) -> bool:
+    sizes = (params.width, params.height, params.bitrate, params.audio_bitrate, params.frame_rate)
+    whole = isinstance(params.bitrate, int) and isinstance(params.audio_bitrate, int)
+    within = all(math.isfinite(size) and 0 <= size <= MAX_NUMBER for size in sizes)
+    return whole and within and len(json.dumps(params.raw, separators=(",", ":"))) <= MAX_PARAMS
+
+
+def meta_ok(meta: Mapping[str, Any]) -> bool:
+    rules = [meta[rule] for rule in ("allowUsers", "allowBroadcasters") if rule in meta]
+    allowed = all(isinstance(rule, bool) or all(map(name_ok, rule)) for rule in rules)
+    return allowed and len(json.dumps(meta, separators=(",", ":"))) <= MAX_PARAMS
+
+
+def in_bounds(command: Any) -> bool:
+    """Tell whether every field of a command is what the rest of the program relies on."""
+    match command:
+        case Publish(peer_id, channel, params):
+            return name_ok(peer_id) and name_ok(channel) and params_ok(params)
+        case Unpublish(peer_id, channel) | Subscribe(peer_id, channel) | Unsubscribe(peer_id, channel):
+            return name_ok(peer_id) and name_ok(channel)
+        case PeerMessage(kind, target, maybe_channel, body):
+            named = isinstance(kind, str) and kind != "" and name_ok(target)
+            return named and (maybe_channel is None or name_ok(maybe_channel)) and isinstance(body, dict)
+        case ChannelMessage(maybe_channel, body):
+            return (maybe_channel is None or name_ok(maybe_channel)) and isinstance(body, dict)
+        case RoomJoin(room) | RoomLeave(room):
+            return name_ok(room)
+        case RoomPublish(room, stream, params):
+            return name_ok(room) and name_ok(stream) and params_ok(params)
+        case RoomUnpublish(room, stream):
+            return name_ok(room) and name_ok(stream)
+        case RoomMessage(room, message, size):
+            return name_ok(room) and isinstance(message, dict) and message != {} and 0 < size <= MAX_CHAT
+        case RoomAction(room, action, user, minutes, meta):
+            on = user == "" or name_ok(user)
+            return (
+                name_ok(room)
+                and action in Action
+                and on
+                and 0 <= minutes <= MAX_BAN_MINUTES
+                and meta_ok(meta)
+            )
+    return False
+
+
+def judge(event: Event, args: Sequence[Any]) -> Any:
+    """Parse; return the command, None when it was refused with a message."""
+    read, kind = PARSERS[event]
+    try:
+        command = read(args)
+    except BadInput as refusal:
+        refused = refusal
+    else:
+        assert isinstance(command, kind)
+        assert in_bounds(command)
+        return command
+    assert refused.code
+    assert refused.message
+    return None
+
+
+def test_every_event_is_in_the_table() -> None:
+    assert set(PARSERS) == set(Event)
+
+
+@given(event=known, args=arguments)
+def test_any_arguments_are_refused_or_within_bounds(event: Event, args: list[Any]) -> None:
+    judge(event, args)
+
+
+@given(event=known, body=objects)
+def test_any_object_is_refused_or_within_bounds(event: Event, body: dict[str, Any]) -> None:
+    judge(event, [body])
+
+
+@given(args=publishes)
+def test_any_publish_is_refused_or_within_bounds(args: tuple[str, str, dict[str, Any]]) -> None:
+    judge(Event.PUBLISH, args)
+
+
+@given(args=arguments)
+def test_the_names_for_error_answers_are_names_or_nothing(args: list[Any]) -> None:
+    for named in (parse.peer_named(args), parse.room_named(args)):
+        assert named == "" or name_ok(named)
+
+
+@given(event=known, args=st.lists(st.none() | texts, min_size=4, max_size=9))
+def test_too_many_arguments_are_refused(event: Event, args: list[Any]) -> None:
+    assert judge(event, args) is None
+
+
+GOOD: dict[Event, list[Any]] = {
+    Event.PUBLISH: ["Alice", "Lobby", {"width": 640}],
+    Event.UNPUBLISH: ["Alice", "Lobby"],
+    Event.SUBSCRIBE: ["Bob", "Lobby"],
+    Event.UNSUBSCRIBE: ["Bob", "Lobby"],
+    Event.MESSAGE_PEER: [{"type": "offer", "target": "Bob", "channel": "Lobby"}],
+    Event.MESSAGE: [{"channel": "Lobby", "hello": 1}],
+    Event.ROOM_JOIN: [{"room": "Hall"}],
+    Event.ROOM_LEAVE: [{"room": "Hall"}],
+    Event.ROOM_PUBLISH: [{"room": "Hall", "stream": "Alice", "parameters": {"type": "webrtc", "width": 640}}],
+    Event.ROOM_UNPUBLISH: [{"room": "Hall", "stream": "Alice"}],
+    Event.ROOM_MESSAGE: [{"room": "Hall", "message": "Hello"}],
+    Event.ROOM_ACTION: [{"room": "Hall", "action": "ban", "user": "Bob", "minutes": 5}],
+}
+
+
+@events
+def test_what_a_client_means_is_understood(event: Event) -> None:
+    assert judge(event, GOOD[event]) is not None
+
+
+@settings(max_examples=300)
+@given(event=known, place=st.integers(0, 30), value=values)
+def test_any_value_in_any_place_of_a_good_event(event: Event, place: int, value: Any) -> None:
+    judge(event, with_value(GOOD[event], place, value))
+
+
+def with_value(good: list[Any], place: int, value: Any) -> list[Any]:
+    """Put a value in place of an argument, of one key of an object, or of one key of its parameters."""
+    args: list[Any] = json.loads(json.dumps(good))
+    holders: list[tuple[Any, Any]] = [(args, index) for index in range(len(args))]
+    for holder in [arg for arg in args if isinstance(arg, dict)]:
+        holders += [(holder, key) for key in holder]
+        inner = holder.get("parameters")
+        holders += [(inner, key) for key in inner or ()]
+    container, key = holders[place % len(holders)]
+    container[key] = value
+    return args
+
+
+# --- packets ---
+
+
+@given(
+    st.text()
+    | st.text(alphabet='0123456/,-?[]{}"a \n1')
+    | st.from_regex(r"[0-6](\d-)?(/[a-z]*,)?\d*(\[.*\])?", fullmatch=True)
+)
+def test_any_text_is_no_packet_or_one_with_everything_in_bounds(text: str) -> None:
+    packet = decode(text)
+    if packet is None:
+        return
+    assert isinstance(packet, Incoming)
+    assert packet.kind == int(text[0])
+    assert packet.namespace.startswith("/")
+    assert len(packet.namespace) <= 101
+    assert packet.id is None or 0 <= packet.id < 10**15
+    assert packet.valid or packet.data is None
+    if packet.kind is Kind.EVENT and packet.valid:
+        assert isinstance(packet.data, list)
+        assert packet.data[0] == packet.event
+
+
+@pytest.mark.parametrize(
+    ("text", "packet"),
+    [
+        ("0", Incoming(Kind.CONNECT, "/", None, None)),
+        ('0{"token":"t"}', Incoming(Kind.CONNECT, "/", None, {"token": "t"})),
+        ("0/chat,", Incoming(Kind.CONNECT, "/chat", None, None)),
+        ("0/chat", Incoming(Kind.CONNECT, "/chat", None, None)),
+        ('0/chat?token=1,{"a":1}', Incoming(Kind.CONNECT, "/chat", None, {"a": 1})),
+        ('0"text"', Incoming(Kind.CONNECT, "/", None, "text")),
+        ("0null", Incoming(Kind.CONNECT, "/", None, None)),
+        ("0true", Incoming(Kind.CONNECT, "/", None, True)),
+        ("0-1", Incoming(Kind.CONNECT, "/", None, -1)),
+        ("0[1]", Incoming(Kind.CONNECT, "/", None, [1])),
+        ("0{", Incoming(Kind.CONNECT, "/", None, None, valid=False)),
+        ("0NaN", Incoming(Kind.CONNECT, "/", None, None, valid=False)),
+        ("1", Incoming(Kind.DISCONNECT, "/", None, None)),
+        ("1/chat,", Incoming(Kind.DISCONNECT, "/chat", None, None)),
+        ('2["publish"]', Incoming(Kind.EVENT, "/", None, ["publish"], event="publish")),
+        ('212["publish",1]', Incoming(Kind.EVENT, "/", 12, ["publish", 1], event="publish")),
+        ('2/chat,12["a"]', Incoming(Kind.EVENT, "/chat", 12, ["a"], event="a")),
+        ('27["publish",NaN]', Incoming(Kind.EVENT, "/", 7, None, valid=False, event="publish")),
+        ('27["publish"', Incoming(Kind.EVENT, "/", 7, None, valid=False, event="publish")),
+        ("27[]", Incoming(Kind.EVENT, "/", 7, None, valid=False)),
+        ("27[1]", Incoming(Kind.EVENT, "/", 7, None, valid=False)),
+        ('27{"a":1}', Incoming(Kind.EVENT, "/", 7, None, valid=False)),
+        ("27", Incoming(Kind.EVENT, "/", 7, None, valid=False)),
+        (
+            '51-7["publish",{"_placeholder":true,"num":0}]',
+            Incoming(
+                Kind.BINARY_EVENT, "/", 7, ["publish", {"_placeholder": True, "num": 0}], event="publish"
+            ),
+        ),
+        ("", None),
+        ("7", None),
+        ("9[]", None),
+        ("b", None),
+        ("²", None),
+        ("x" * 100, None),
+        ("2" + "9" * 16 + "[]", None),
+        ("0/" + "n" * 200, None),
+    ],
+    ids=str,
+)
+def test_packets_by_example(text: str, packet: Incoming | None) -> None:
+    assert decode(text) == packet
