@@ -11,7 +11,8 @@ from vws.transport.wsgi import check_certificate
 
 try:
     _config, _ = settings.load()
-    check_certificate(_config.tls)
+    if _config.tls:
+        check_certificate(_config.tls.key, _config.tls.cert)
 except VWSError as error:
     sys.exit(f"VWS cannot start: {error.message}")
 

@@ -154,15 +154,15 @@ def test_rooms_are_listed_while_somebody_is_in_them(server: Server, clients: Cli
     before = time.time_ns() // 1_000_000
     alice, bob = clients.verified("mod Alice", server=server), clients.verified("Bob", server=server)
     for each in (alice, bob):
-        ok(each, "roomJoin", {"room": "Hall"})
-    ok(alice, "roomPublish", {"room": "Hall", "stream": "Stage", "parameters": {"type": "webrtc", **STREAM}})
-    ok(bob, "roomMessage", {"room": "Hall", "message": "hello"})
-    ok(alice, "roomAction", {"room": "Hall", "action": "lock"})
+        ok(each, "roomJoin", {"room": "Vault"})
+    ok(alice, "roomPublish", {"room": "Vault", "stream": "Stage", "parameters": {"type": "webrtc", **STREAM}})
+    ok(bob, "roomMessage", {"room": "Vault", "message": "hello"})
+    ok(alice, "roomAction", {"room": "Vault", "action": "lock"})
 
     (room,) = server.api("/rooms")
     joined = [participant.pop("joinedAt") for participant in room["participants"].values()]
     assert room == {
-        "room": "Hall",
+        "room": "Vault",
         "account": "_static",
         "participants": {alice.sid: {"name": "mod Alice"}, bob.sid: {"name": "Bob"}},
         "streams": ["Stage"],
@@ -172,7 +172,7 @@ def test_rooms_are_listed_while_somebody_is_in_them(server: Server, clients: Cli
     assert all(before <= when <= time.time_ns() // 1_000_000 for when in joined)
 
     for each in (alice, bob):
-        ok(each, "roomLeave", {"room": "Hall"})
+        ok(each, "roomLeave", {"room": "Vault"})
     assert server.api("/rooms") == []
 
 

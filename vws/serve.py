@@ -57,8 +57,9 @@ def serve(config: Config, app: Any, socketio: SocketIO) -> None:
 
 
 def _listen(config: Config, app: Any) -> WebServer:
-    check_certificate(config.tls)
     tls = config.tls
+    if tls:
+        check_certificate(tls.key, tls.cert)
     options = {"keyfile": str(tls.key), "certfile": str(tls.cert)} if tls else {}
     server = WebServer((config.host, config.port), app, **options)
     try:

@@ -23,6 +23,9 @@ from vws.transport.frames import CloseCode, Frame, FrameError, Opcode, Reader, e
 
 __all__ = ["Handler", "WebSocket"]
 
+TURN = 16
+"""Messages of one client that are handled before others have their turn."""
+
 READ_SIZE = 4096
 """Bytes that one client may send before the others have their turn."""
 
@@ -61,6 +64,7 @@ class WebSocket:
         self._reader = Reader(max_size)
         self._messages: deque[str | bytes] = deque()
         self._writing = BoundedSemaphore(1)
+        self._since_turn = 0
 
     def open(self) -> None:
         """Accept the client's handshake: from here on there are frames."""
@@ -70,6 +74,7 @@ class WebSocket:
     def receive(self) -> str | bytes | None:
         """Wait for a message; None when the connection has ended."""
         try:
+            self._give_way()
             while not self._messages and not self.closed:
                 self._read()
         except FrameError as error:
@@ -78,8 +83,16 @@ class WebSocket:
             self.cut()
         return self._messages.popleft() if self._messages else None
 
+    def _give_way(self) -> None:
+        """Let others have a turn now and then: neither a full buffer nor one to be read is waited for."""
+        self._since_turn += 1
+        if self._since_turn >= TURN:
+            self._since_turn = 0
+            gevent.sleep(0)
+
     def _read(self) -> None:
-        gevent.sleep(0)  # reading what is already there would not give way to others
+        self._since_turn = TURN
+        self._give_way()
         data = self._rfile.read1(READ_SIZE)
         if not data:
             self.cut()

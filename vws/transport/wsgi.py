@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+from pathlib import Path
 from typing import Any
 
 import gevent
 from gevent import pywsgi
 from geventwebsocket.gunicorn.workers import GeventWebSocketWorker
 
-from vws.config import TLSFiles
 from vws.errors import ConfigError
 from vws.transport.websocket import Handler
 
@@ -22,11 +22,10 @@ REQUEST_TIMEOUT = 60
 """Seconds in which a request must make progress; a WebSocket lifts it."""
 
 
-def check_certificate(tls: TLSFiles | None) -> None:
+def check_certificate(key: Path, cert: Path) -> None:
     """Raise `ConfigError` for files that are no key and certificate, which would show only with a client."""
     try:
-        if tls is not None:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.cert, tls.key)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key)
     except OSError as error:
         raise ConfigError(f"CERTIFICATE must lead to a key and its certificate in PEM: {error}") from None
 
