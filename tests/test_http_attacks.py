@@ -15,7 +15,7 @@ from tests.support.raw import CLOSE, TEXT, Raw, frame, request, upgrade
 from tests.support.server import Server, until
 
 POLLING = "/socket.io/?EIO=4&transport=polling"
-NOISE = re.compile(r"Traceback|fail|exception|greenlet", re.IGNORECASE)
+NOISE = re.compile(r"Traceback|\b(fail\w*|exception|greenlet)\b", re.IGNORECASE)
 
 
 def noise(log: str) -> list[str]:

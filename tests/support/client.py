@@ -116,11 +116,11 @@ class Client:
         """Tell whether the namespace is open, as far as the server said."""
         return not self.closed.is_set() and self._answers.get(namespace, ("", None))[0] == "open"
 
-    def wait_closed(self, *, timeout: float = 5) -> None:
+    def wait_closed(self, *, timeout: float = 15) -> None:
         """Return once the server has closed the connection."""
         assert self.closed.wait(timeout), f"the server did not close the connection in {timeout} s"
 
-    def wait_disconnected(self, namespace: str = "/", *, timeout: float = 5) -> None:
+    def wait_disconnected(self, namespace: str = "/", *, timeout: float = 15) -> None:
         """Return once the server has closed the namespace, or the whole connection."""
         self._expect(lambda: not self.is_open(namespace), timeout, f"the server to disconnect {namespace}")
 
@@ -130,7 +130,7 @@ class Client:
         """Send an event and expect no acknowledgement."""
         self.send_raw("42" + _prefix(namespace) + _dump([event, *args]))
 
-    def call(self, event: str, *args: Any, namespace: str = "/", timeout: float = 5) -> Any:
+    def call(self, event: str, *args: Any, namespace: str = "/", timeout: float = 15) -> Any:
         """Send an event and return the first value of its acknowledgement."""
         return self.acknowledged(self.send(event, *args, namespace=namespace), namespace, timeout=timeout)
 
@@ -142,7 +142,7 @@ class Client:
         self.send_raw(f"42{_prefix(namespace)}{number}{_dump([event, *args])}")
         return number
 
-    def acknowledged(self, number: int, namespace: str = "/", *, timeout: float = 5) -> Any:
+    def acknowledged(self, number: int, namespace: str = "/", *, timeout: float = 15) -> Any:
         """Wait for the acknowledgement of an earlier `send`."""
         key = (namespace, number)
         self._expect(lambda: key in self._acks, timeout, f"acknowledgement {number}")
@@ -168,7 +168,7 @@ class Client:
         predicate: Predicate | None = None,
         *,
         namespace: str | None = None,
-        timeout: float = 5,
+        timeout: float = 15,
     ) -> Args:
         """Take the oldest matching event out of the inbox, waiting for it; return its arguments."""
         with self._changed:

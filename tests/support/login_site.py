@@ -52,7 +52,7 @@ class LoginSite:
         """Answer everybody who waits at /hold, and whoever comes later."""
         self._released.set()
 
-    def wait_for_waiting(self, count: int, *, timeout: float = 5) -> None:
+    def wait_for_waiting(self, count: int, *, timeout: float = 15) -> None:
         """Return once `count` calls wait at /hold."""
         with self._changed:
             arrived = self._changed.wait_for(lambda: self.waiting >= count, timeout)

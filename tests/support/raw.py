@@ -73,7 +73,7 @@ def frame(opcode: int, payload: bytes | str = b"", *, fin: int = 1, length: int 
 class Raw:
     """A TCP connection to the server; with ``tls`` None it is encrypted where the server's port is."""
 
-    def __init__(self, server: Server, *, tls: bool | None = None, timeout: float = 5) -> None:
+    def __init__(self, server: Server, *, tls: bool | None = None, timeout: float = 15) -> None:
         self.socket = socket.create_connection(("127.0.0.1", server.port), timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if server.ca if tls is None else tls:
@@ -82,7 +82,7 @@ class Raw:
         self._read = b""
 
     @classmethod
-    def websocket(cls, server: Server, path: str = WEBSOCKET, *, timeout: float = 5) -> Raw:
+    def websocket(cls, server: Server, path: str = WEBSOCKET, *, timeout: float = 15) -> Raw:
         """Open a WebSocket."""
         raw = cls(server, timeout=timeout)
         raw.send(upgrade(path))

@@ -214,7 +214,7 @@ class Server:
         assert answer.ok, f"{path}: {answer.status_code} {answer.text}"
         return answer.json()
 
-    def idle(self, *, timeout: float = 5) -> None:
+    def idle(self, *, timeout: float = 15) -> None:
         """Return once nobody is in a channel or room; fail when somebody stays behind."""
         left: dict[str, Any] = {}
 
@@ -234,7 +234,7 @@ class Server:
         """Return everything the server wrote so far."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
-    def wait_log(self, pattern: str, *, count: int = 1, timeout: float = 5) -> list[str]:
+    def wait_log(self, pattern: str, *, count: int = 1, timeout: float = 15) -> list[str]:
         """Return the lines of the log that match, once there are `count` of them."""
 
         def lines() -> list[str]:
@@ -280,7 +280,7 @@ class Server:
 
 
 def until(
-    condition: Callable[[], object], *, timeout: float = 5, what: str | Callable[[], str] = "it"
+    condition: Callable[[], object], *, timeout: float = 15, what: str | Callable[[], str] = "it"
 ) -> None:
     """Poll a condition until it holds; AssertionError with `what` when it does not in `timeout` seconds."""
     deadline = time.monotonic() + timeout

@@ -26,7 +26,7 @@ __all__ = ["Handler", "WebSocket"]
 TURN = 16
 """Messages of one client that are handled before others have their turn."""
 
-READ_SIZE = 4096
+READ_SIZE = 16_384
 """Bytes that one client may send before the others have their turn."""
 
 IDLE_TIMEOUT = 60

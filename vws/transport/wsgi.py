@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-from pathlib import Path
 from typing import Any
 
 import gevent
@@ -22,7 +21,7 @@ REQUEST_TIMEOUT = 60
 """Seconds in which a request must make progress; a WebSocket lifts it."""
 
 
-def check_certificate(key: Path, cert: Path) -> None:
+def check_certificate(key: str, cert: str) -> None:
     """Raise `ConfigError` for files that are no key and certificate, which would show only with a client."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key)
