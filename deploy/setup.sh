@@ -29,6 +29,8 @@ apt() {
         printf '#!/bin/sh\nexit 101\n' >"$policy"
         chmod 755 "$policy"
         mine=yes
+        trap 'rm -f "$policy"' EXIT
+        trap 'exit 130' INT TERM
     fi
     status=0
     apt_install "$@" || status=1

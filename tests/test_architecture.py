@@ -64,7 +64,7 @@ FRAMEWORKS = {
 MAY_USE: dict[str, set[str]] = {
     "vws.http": {"flask"},
     "vws.transport": {"flask_socketio", "socketio", "engineio", "gevent", "geventwebsocket"},
-    "vws.factory": {"flask", "gevent"},
+    "vws.factory": {"flask", "gevent", "peewee"},
     "vws.serve": {"gevent"},
     "vws.login": {"gevent", "requests"},
     "vws.db": {"peewee"},

@@ -304,8 +304,13 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="unable to open database file"):
-        migrate(open_database(f"sqlite:///{tmp_path}/missing/accounts.db"))
+    with pytest.raises(ConfigError, match="DATABASE_URL must lead to a file in a folder that exists"):
+        open_database(f"sqlite:///{tmp_path}/missing/accounts.db")
+
+
+def test_a_file_it_makes_is_its_owners_alone(tmp_path: Path) -> None:
+    migrate(open_database(f"sqlite:///{tmp_path}/accounts.db"))
+    assert (tmp_path / "accounts.db").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_relative_path_counts_from_the_current_folder(

@@ -1,4 +1,4 @@
-"""Faults of the program's own on an event's way: the client gets an answer, the log one line, nobody else notices."""
+"""Faults of the program's own: the client gets an answer, the log one line, nobody else notices."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def stumble(_session: Session, _args: Sequence[Any]) -> list[Outgoing]:
 @pytest.fixture
 def dispatcher() -> Dispatcher:
     table = {Event.MESSAGE: Handler(parse=list, run=stumble, refuse=no_event)}
-    gatekeeper = cast(Gatekeeper, Doorman())
+    gatekeeper = cast("Gatekeeper", Doorman())
     return Dispatcher({"/": table}, gatekeeper, deliver=lambda _outgoing: None, rate=10)
 
 
@@ -49,14 +49,14 @@ def test_a_fault_in_a_use_case_is_answered_and_logged_in_one_line(
         answer = dispatcher.event("alice", "/", "message", [{}], size=20)
     assert answer == {"ok": False, "error": {"code": "internal", "message": "Internal error"}}
     [record] = caplog.records
-    fields = cast(Any, record).fields
+    fields = cast("Any", record).fields
     assert fields["error"] == "ZeroDivisionError: the handler is broken"
     assert "test_dispatcher.py:" in fields["at"]
     assert record.exc_info is None
 
 
 def test_a_fault_on_connecting_refuses_the_client(dispatcher: Dispatcher) -> None:
-    with pytest.raises(Refused, match="^ERROR: Internal error$"):
+    with pytest.raises(Refused, match="ERROR: Internal error"):
         dispatcher.connect("mallory", "/", address="127.0.0.1", auth=auth("Mallory"))
     answer = dispatcher.event("mallory", "/", "message", [{}], size=20)
     assert answer["error"]["code"] == "disconnected"

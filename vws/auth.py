@@ -12,7 +12,9 @@ from vws.accounts import AccountDirectory
 from vws.announce import Announcer, Outgoing
 from vws.core.accounts import STATIC, Account
 from vws.core.attempts import FailedAttempts, TooManyAttempts
+from vws.core.channels import SHARED
 from vws.core.session import Role, Session
+from vws.core.wire.names import SERVER_NAMES
 from vws.core.wire.parse import is_name
 from vws.errors import Refused, Unavailable
 from vws.login import FAILED, LoginSites
@@ -44,6 +46,7 @@ def parse_auth(auth: object) -> TokenAuth | UserAuth:
         if (
             is_name(given.get("account"))
             and is_name(given.get("user"))
+            and given["user"] not in SERVER_NAMES
             and (is_name(pin) or type(pin) is int)
         ):
             return UserAuth(given["account"], given["user"], given["pin"])
@@ -127,14 +130,18 @@ class Gatekeeper:
         if isinstance(credentials, TokenAuth):
             account = self._accounts.by_token(credentials.token)
             if account is None:
-                raise Refused("Authentication error", code="authentication")
+                raise self._unknown("Authentication error")
             return _active(account), Role.USER
         account = self._accounts.by_name(credentials.account)
         if account is None:
-            raise Refused("Account not found", code="authentication")
+            raise self._unknown("Account not found")
         if not account.login_url:
             raise Refused("This account does not support user/pin authentication", code="authentication")
         return account, self._log_in(_active(account), credentials, address)
+
+    def _unknown(self, message: str) -> Refused:
+        """Hold nothing against a client whose account could not be read from the database yet."""
+        return Refused(message, code="authentication" if self._accounts.loaded else "not-loaded")
 
     def _log_in(self, account: Account, credentials: UserAuth, address: str) -> Role:
         body = {
@@ -165,7 +172,7 @@ class Gatekeeper:
         session = Session(
             socket_id=socket_id,
             account=account.label,
-            scope="" if self._shared_channels else account.scope,
+            scope=SHARED if self._shared_channels else account.scope,
             user=credentials.user if isinstance(credentials, UserAuth) else None,
             role=role,
             address=address,

@@ -145,7 +145,7 @@ class Config:
         "PUBLISH_TAKEOVER", about="The newest to use a name or a channel always gets it."
     )
     shared_channels: bool = _flag(
-        "SHARED_CHANNELS", about="All accounts share one space of channels and rooms."
+        "SHARED_CHANNELS", about="All accounts share one space of channels and rooms, moderators included."
     )
     demo: bool = _flag("DEMO", development="true", about="Serve the demo pages for streaming and chat.")
 
@@ -210,7 +210,8 @@ class Config:
         "MAX_SEND_BUFFER",
         read.whole(1_000, _MILLIARD),
         default="1048576",
-        about="Bytes that may wait for a client that does not read; past it, the client is dropped.",
+        about="Bytes that may wait for a client; with more for 5 seconds without reading, "
+        "or 8 times as much, it is dropped.",
     )
     max_channels_per_client: int = _row(
         "MAX_CHANNELS_PER_CLIENT",
@@ -285,14 +286,16 @@ class Config:
         checks = (
             (production and not self.api_key, "API_KEY is blank: in production that closes the HTTP API."),
             (production and self.static_token, "STATIC_TOKEN lets anybody in who has seen it."),
-            (nobody, "STATIC_TOKEN is blank: only accounts in the file vws.db can connect."),
+            (nobody, "STATIC_TOKEN is blank: only accounts in the file vws.db can connect, if it has some."),
             (self.development and self.extra_security, "EXTRA_SECURITY does nothing in development."),
             (account and not login, "STATIC_ACCOUNT does nothing without STATIC_LOGIN."),
             (login and not account, "STATIC_LOGIN does nothing without STATIC_ACCOUNT."),
             (self.coturn_user and not turn, "COTURN_USER does nothing without COTURN_PASSWORD."),
             (self.coturn_secret and self.coturn_password, "COTURN_SECRET is used, COTURN_PASSWORD is not."),
             (self.coturn_server and not turn, "COTURN_SERVER has no credentials: STUN only, no TURN."),
+            (turn and not self.coturn_server, "COTURN credentials do nothing without COTURN_SERVER."),
             (self.redis_url, "REDIS_URL does nothing yet: this version keeps live state in memory."),
+            (self.nginx_host, "NGINX_HOST does nothing yet: this version has no RTMP and HLS."),
         )
         return [warning for applies, warning in checks if applies]
 

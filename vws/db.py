@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -139,15 +139,26 @@ def migrate(database: peewee.Database, *, directory: Path = MIGRATIONS) -> list[
     Tables that are there already are adopted as they are. Several processes may do this at once: one works,
     the others wait for it. Raises ``Unavailable``.
     """
+    _create_private_file(database)
     with connected(database, create=True), _migration_lock(database):
         applied = migrations.run(database, str(directory), table_name=HISTORY)
         return list(applied)
 
 
+def _create_private_file(database: peewee.Database) -> None:
+    """Make an SQLite file that only its owner can read: it holds tokens and pins."""
+    if isinstance(database, peewee.SqliteDatabase) and not os.path.exists(database.database):
+        with suppress(OSError):  # what is wrong with it shows when it is opened
+            os.close(os.open(database.database, os.O_CREAT | os.O_RDWR, 0o600))
+
+
 def _sqlite(path: str) -> peewee.SqliteDatabase:
     if path in ("", ":memory:"):
         raise ConfigError("DATABASE_URL must name a file: sqlite:///path")
-    return peewee.SqliteDatabase(os.path.abspath(path), timeout=SQLITE_TIMEOUT)
+    path = os.path.abspath(path)
+    if not os.path.isdir(os.path.dirname(path)):
+        raise ConfigError(f"DATABASE_URL must lead to a file in a folder that exists: {path}")
+    return peewee.SqliteDatabase(path, timeout=SQLITE_TIMEOUT)
 
 
 def _mysql(url: str) -> peewee.MySQLDatabase:

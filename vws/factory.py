@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import peewee
 from flask import Flask
 
 from vws import db, http
@@ -17,6 +18,7 @@ from vws.accounts import AccountDirectory
 from vws.announce import Announcer, Outgoing
 from vws.auth import Gatekeeper
 from vws.config import Config
+from vws.core.account_rows import Rows
 from vws.core.address import client_address
 from vws.core.attempts import FailedAttempts
 from vws.errors import Unavailable
@@ -48,19 +50,19 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
     if state is None:
         state = MemoryState(_state_limits(config))
     database = db.open_database(config.database_url)
-    if config.database_url.startswith("sqlite:"):
-        db.migrate(database)
-    accounts = AccountDirectory(config, partial(db.read_rows, database))
+    accounts = AccountDirectory(config, partial(_read_accounts, database))
     socketio = SocketIO()
     ice = IceServers(config)
     announcer = Announcer(ice)
-    gatekeeper = _gatekeeper(config, state, accounts, announcer)
+    attempts = FailedAttempts(config.auth_rate_limit)
+    gatekeeper = _gatekeeper(config, state, accounts, announcer=announcer, attempts=attempts)
     signaling = Signaling(
         state,
         accounts,
         announcer=announcer,
         ice=ice,
         alive=partial(_answers, socketio),
+        busy=partial(_is_busy, socketio),
         clock=_now,
         enforce_sdp=config.enforce_sdp,
     )
@@ -78,6 +80,7 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
         state=state,
         accounts=accounts,
         reload=reloader.reload,
+        attempts=attempts,
         ready=partial(_ready, database, accounts),
         clock=_now,
     )
@@ -87,8 +90,19 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
     return app, socketio
 
 
+def _read_accounts(database: Any) -> Rows:
+    """Read the tables; those of an SQLite file are made first, so that there is nothing to set up."""
+    if isinstance(database, peewee.SqliteDatabase):
+        db.migrate(database)
+    return db.read_rows(database)
+
+
 def _answers(socketio: SocketIO, sid: str) -> bool:
     return socketio.server.answers(sid)
+
+
+def _is_busy(socketio: SocketIO, sid: str) -> bool:
+    return socketio.server.is_busy(sid)
 
 
 def _drop(socketio: SocketIO, sid: str, reason: str) -> None:
@@ -109,14 +123,19 @@ def _state_limits(config: Config) -> StateLimits:
 
 
 def _gatekeeper(
-    config: Config, state: LiveState, accounts: AccountDirectory, announcer: Announcer
+    config: Config,
+    state: LiveState,
+    accounts: AccountDirectory,
+    *,
+    announcer: Announcer,
+    attempts: FailedAttempts,
 ) -> Gatekeeper:
     return Gatekeeper(
         state,
         accounts,
         announcer=announcer,
         sites=LoginSites(timeout=config.login_timeout, at_once=config.max_logins),
-        attempts=FailedAttempts(config.auth_rate_limit),
+        attempts=attempts,
         clock=_now,
         shared_channels=config.shared_channels,
         generic_refusals=config.extra_security and not config.development,

@@ -36,7 +36,9 @@ def ask_to_reload(config: Config) -> str:
         return f"{url} did not answer ({type(error).__name__}): reload the accounts by hand."
     if status == requests.codes.ok:
         return f"The server at {url} answered: {answer}"
-    return f"The server at {url} refused to reload its accounts ({status}): {answer}"
+    refused = f"The server at {url} refused to reload its accounts ({status}): {answer}."
+    closed = status == requests.codes.unauthorized and not config.api_key
+    return f"{refused} Set API_KEY in .env, and restart it." if closed else refused
 
 
 def _get(url: str, *, api_key: str, verify: bool) -> tuple[int, str]:

@@ -52,6 +52,7 @@ class Signaling:
         announcer: Announcer,
         ice: IceServers,
         alive: Alive,
+        busy: Callable[[str], bool],
         clock: Clock,
         enforce_sdp: bool = False,
     ) -> None:
@@ -60,6 +61,7 @@ class Signaling:
         self._announcer = announcer
         self._ice = ice
         self._alive = alive
+        self._busy = busy
         self._clock = clock
         self._enforce_sdp = enforce_sdp
 
@@ -82,7 +84,7 @@ class Signaling:
     def unpublish(self, session: Session, command: Unpublish) -> list[Outgoing]:
         when = self._clock()
         facts = self._state.unpublish(session.socket_id, command.channel, when=when)
-        _log("unpublish", session, peer=command.peer_id, channel=command.channel)
+        _log("unpublish", session, channel=command.channel)
         return self._announcer.tell(facts, when=when)
 
     def subscribe(self, session: Session, command: Subscribe) -> list[Outgoing]:
@@ -108,12 +110,14 @@ class Signaling:
     def unsubscribe(self, session: Session, command: Unsubscribe) -> list[Outgoing]:
         when = self._clock()
         facts = self._state.unsubscribe(session.socket_id, command.channel, when=when)
-        _log("unsubscribe", session, peer=command.peer_id, channel=command.channel)
+        _log("unsubscribe", session, channel=command.channel)
         return self._announcer.tell(facts, when=when)
 
     def message_peer(self, session: Session, message: PeerMessage) -> list[Outgoing]:
         """Pass a signal on to one peer, in the sender's true name."""
         route = self._state.route(session.socket_id, message.channel, message.target)
+        if self._busy(route.socket_id):
+            raise Refused("This peer does not read fast enough.", code="busy")
         config = self._ice.peer_config(route.account, route.peer_id) if wants_ice(message) else None
         body = build.relayed(message, route.sender, config)
         if self._enforce_sdp:
@@ -121,11 +125,12 @@ class Signaling:
         return [Outgoing((route.socket_id,), Push.MESSAGE, (body,))]
 
     def message(self, session: Session, message: ChannelMessage) -> list[Outgoing]:
-        """Pass a message on to everyone else in the sender's channel, in the sender's true name."""
+        """Pass a message on to everyone else in the sender's channel who keeps up, in its true name."""
         body = self._limit_sdp(session, message.body) if self._enforce_sdp else message.body
         audience: dict[str, list[str]] = {}
         for route in self._state.audience(session.socket_id, message.channel):
-            audience.setdefault(route.sender, []).append(route.socket_id)
+            if not self._busy(route.socket_id):
+                audience.setdefault(route.sender, []).append(route.socket_id)
         return [
             Outgoing(tuple(dict.fromkeys(to)), Push.MESSAGE, ({**body, "from": sender},))
             for sender, to in audience.items()

@@ -10,10 +10,13 @@ from vws.core.commands import StreamParams
 from vws.core.session import Session
 from vws.errors import Refused
 
-__all__ = ["ANNOUNCE_EVERY", "DIRECT", "Channel", "Held", "Peer", "PeerKind"]
+__all__ = ["ANNOUNCE_EVERY", "DIRECT", "SHARED", "Channel", "Held", "Peer", "PeerKind"]
 
 ANNOUNCE_EVERY = 5_000
 """Milliseconds in which a player is announced to one broadcaster at most once."""
+
+SHARED = ""
+"""The scope of everybody where channels are shared between accounts."""
 
 DIRECT = ""
 """The source of a membership that the client itself asked for; other sources are names of rooms."""
@@ -89,10 +92,14 @@ class Channel:
         """Return the peers that a newcomer replaces; raise `Held` when one of them may keep its place."""
         rivals = list(self._rivals(session.socket_id, peer_id, kind))
         for rival in rivals:
-            own_name = session.user is not None and rival.peer_id == session.user
+            own_name = rival.peer_id == session.user and self._trusts(session, rival)
             if not (newest_wins or own_name or rival.socket_id in evict):
                 raise Held(rival.socket_id, _held_message(rival, kind))
         return rivals
+
+    def _trusts(self, session: Session, rival: Peer) -> bool:
+        """Say whether the newcomer's login site speaks for the rival's name, too, as it does in its scope."""
+        return self.scope != SHARED or rival.account == session.account
 
     def _rivals(self, socket_id: str, peer_id: str, kind: PeerKind) -> Iterator[Peer]:
         namesake = self.peers.get(peer_id)

@@ -252,8 +252,11 @@ class Room:
 
     def lasting(self, when: int) -> bool:
         """Say whether an empty room holds something worth keeping for a while."""
-        banned = any(until > when for until in self.banned.values())
-        return bool(self.messages or self.muted or self.locked or self.meta or banned)
+        return bool(self.messages) or self.ordered(when)
+
+    def ordered(self, when: int) -> bool:
+        """Say whether somebody who keeps order here has left something to be observed."""
+        return bool(self.muted or self.locked or self.meta) or self.banned_until() > when
 
     def banned_until(self) -> int:
         return max(self.banned.values(), default=0)

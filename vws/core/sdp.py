@@ -79,7 +79,7 @@ def _media(lines: Sequence[str]) -> Media:
     if match is None:
         raise BadInput("Not a session description: malformed media line.")
     # port 0 rejects a section, unless it only waits for its bundle (RFC 8843)
-    live = int(match[2]) != 0 or "a=bundle-only" in lines
+    live = int(match[2]) != 0 or any(line.startswith("a=bundle-only") for line in lines)
     return Media(match[1], live, tuple(lines))
 
 

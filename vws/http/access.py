@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from enum import Enum
 
 from flask import Request
 
-from vws.accounts import AccountDirectory
-from vws.config import Config
 from vws.core.accounts import Account
 from vws.core.address import client_address
-from vws.core.attempts import FailedAttempts
 from vws.core.wire.parse import is_name
 from vws.errors import BadInput, Refused
+from vws.http.services import Services
 
 __all__ = ["Access", "Door"]
 
@@ -30,11 +28,11 @@ class Access(Enum):
 class Door:
     """Checks keys and tokens; a wrong token counts as a failed attempt of its address."""
 
-    def __init__(self, config: Config, accounts: AccountDirectory, clock: Callable[[], int]) -> None:
-        self._config = config
-        self._accounts = accounts
-        self._clock = clock
-        self._attempts = FailedAttempts(config.auth_rate_limit)
+    def __init__(self, services: Services) -> None:
+        self._config = services.config
+        self._accounts = services.accounts
+        self._clock = services.clock
+        self._attempts = services.attempts
 
     def admit(self, access: Access, request: Request) -> None:
         """Raise `Refused` unless the request may have an answer; tokens are for `Door.account` to check."""
@@ -63,7 +61,8 @@ class Door:
             raise BadInput("Invalid token format")
         account = self._accounts.by_token(token)
         if account is None:
-            self._attempts.failed(address, when)
+            if self._accounts.loaded:
+                self._attempts.failed(address, when)
             raise Refused("Invalid account token", code="account-token")
         return account
 

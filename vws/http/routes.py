@@ -47,7 +47,7 @@ ROUTES = (
 
 def register(app: Flask, services: Services) -> None:
     """Put every route into the app, with its check in front of it."""
-    door = Door(services.config, services.accounts, services.clock)
+    door = Door(services)
     api = Api(services, door)
     register_answers(app, services.config)
     for route in ROUTES:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from vws.accounts import AccountDirectory
 from vws.config import Config
+from vws.core.attempts import FailedAttempts
 from vws.reload import ReloadResult
 from vws.state.base import LiveState
 
@@ -17,6 +18,7 @@ __all__ = ["Services"]
 class Services:
     """Parts of the program that requests are answered from.
 
+    ``attempts`` are counted together with those to connect: a token is guessed at either door.
     ``reload`` raises `Unavailable`; ``ready`` gives each component this server depends on with what is wrong
     with it, "" when nothing is; ``clock`` tells milliseconds since the epoch.
     """
@@ -24,6 +26,7 @@ class Services:
     config: Config
     state: LiveState
     accounts: AccountDirectory
+    attempts: FailedAttempts
     reload: Callable[[], ReloadResult]
     ready: Callable[[], dict[str, str]]
     clock: Callable[[], int]

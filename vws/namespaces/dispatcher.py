@@ -22,8 +22,9 @@ __all__ = ["Dispatcher"]
 
 Deliver = Callable[[Sequence[Outgoing]], None]
 
-EVENT_SIZE = 4096
-"""Characters of a packet that count as one more event."""
+EVENT_SIZE = {Event.MESSAGE_PEER.value: 4096}
+OTHER_EVENT_SIZE = 2048
+"""Characters of a packet that count as one more event; a signal has one recipient, the rest may have many."""
 
 QUIET = frozenset({Event.MESSAGE_PEER, Event.MESSAGE})
 """Events whose refusals are no news: peers come and go while signals are under way."""
@@ -90,7 +91,7 @@ class Dispatcher:
             return build.ack_error(Refused("This connection is closed.", code="disconnected"))
         handler = self._tables[namespace].get(name)
         try:
-            self._spend(client, size)
+            self._spend(client, name, size)
             if handler is None:
                 raise BadInput("unknown event", code="unknown-event")
             outgoing = handler.run(client.session, handler.parse(args))
@@ -110,7 +111,7 @@ class Dispatcher:
         if client is None:
             return build.ack_error(error)
         try:
-            self._spend(client, size)
+            self._spend(client, name, size)
         except Refused as refusal:
             error = refusal
         return self._refused(client, handler, name, [], error)
@@ -122,9 +123,9 @@ class Dispatcher:
 
     # --- the pieces ---
 
-    def _spend(self, client: _Client, size: int) -> None:
+    def _spend(self, client: _Client, name: str, size: int) -> None:
         """Charge an event, a large one as several: what is relayed costs its recipients, too."""
-        if not client.budget.spend(time.monotonic(), cost=1 + size // EVENT_SIZE):
+        if not client.budget.spend(time.monotonic(), cost=1 + size // EVENT_SIZE.get(name, OTHER_EVENT_SIZE)):
             raise Refused("Too many events.", code="too-many-events")
 
     def _refused(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -23,9 +24,22 @@ payload.Payload.max_decode_packets = 2048
 """Packets in one POST: a client that joins a busy room by polling sends hundreds of candidates in one."""
 
 BURST = 8
-"""How many times the bound on what waits may be queued at one moment, before anything could be sent."""
+"""How many times the bound on what waits a burst may reach; from half of that on, peers are refused."""
+
+STALLED = 5
+"""Seconds without progress after which a client for whom too much waits is dropped."""
+
+NOT_READING = "client does not read"
+
+TURN = 16
+"""Packets of one request that are handled before other clients have their turn."""
+
+BODY_TIMEOUT = 10
+"""Seconds that the body of a request may take to arrive."""
 
 PROBE_TIMEOUT = 3.0
+"""Seconds for an answer to a ping out of turn, and for the probe of an upgrade."""
+
 SWEEP_EVERY = 0.5
 GRACE = 2.0
 """Seconds that a closed connection has for its last words before it is cut."""
@@ -44,7 +58,11 @@ class Connection(socket.Socket):  # type: ignore[misc]  # python-engineio has no
         self.deadline: float | None = None
         self.renew_deadline()
         self._unread = 0
-        self._suspected = False
+        self._progress = time.monotonic()
+        self._lost = False
+        self._posting = False
+        self._received = 0
+        self.connects = self.refusals = 0
         self._silent = False
         self._heard = Event()
         self._ws: Any = None
@@ -53,25 +71,61 @@ class Connection(socket.Socket):  # type: ignore[misc]  # python-engineio has no
         """Give the client some time to authenticate; without a deadline it needn't."""
         self.deadline = time.monotonic() + self.server.connect_timeout
 
+    def overdrawn(self, connects: int, refusals: int) -> bool:
+        """Say whether the client has tried to connect too often, or for too long."""
+        late = self.deadline is not None and time.monotonic() > self.deadline
+        return late or self.connects > connects or self.refusals >= refusals
+
     # --- what arrives ---
 
     def receive(self, pkt: Any) -> None:
         self._silent = False
         self._heard.set()
+        self._received += 1
+        if not self.upgraded and self._received % TURN == 0:
+            gevent.sleep(0)  # a request may hold thousands of packets
         super().receive(pkt)
 
     def handle_post_request(self, environ: dict[str, Any]) -> None:
+        if self._posting:
+            raise exceptions.EngineIOError("one request at a time")
+        self._posting = True
         try:
+            environ["wsgi.input"] = BytesIO(self._read_body(environ))
             super().handle_post_request(environ)
         except exceptions.EngineIOError:
             raise
         except Exception as error:  # a length, an encoding or a packet that makes no sense
             raise exceptions.EngineIOError("malformed request") from error
+        finally:
+            self._posting = False
+
+    def _read_body(self, environ: dict[str, Any]) -> bytes:
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        if not 0 <= length <= self.server.max_http_buffer_size:
+            raise exceptions.ContentTooLongError
+        with gevent.Timeout(BODY_TIMEOUT, exceptions.EngineIOError("slow body")):
+            return bytes(environ["wsgi.input"].read(length))
+
+    def _upgrade_websocket(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Upgrade once, and one at a time: sockets that wait for their probe are not in any count."""
+        if self._ws is not None or self.closed:
+            return self.server._bad_request("already upgrading")  # noqa: SLF001 - the server's own answer
+        return super()._upgrade_websocket(environ, start_response)
 
     def _websocket_handler(self, ws: Any) -> Any:
         self._ws = ws._sock  # noqa: SLF001 - the driver's only handle on the connection
-        self._ws.open()
-        return super()._websocket_handler(_Checked(ws, self))
+        gevent.spawn_later(PROBE_TIMEOUT, self._give_up_upgrade, self._ws)
+        try:
+            self._ws.open()
+            return super()._websocket_handler(_Checked(ws, self))
+        finally:
+            if not self.upgraded:
+                self._ws = None
+
+    def _give_up_upgrade(self, ws: Any) -> None:
+        if not self.upgraded:
+            ws.cut()
 
     def answers(self) -> bool:
         """Ask the client for a sign of life and wait for it, three seconds at most.
@@ -90,25 +144,34 @@ class Connection(socket.Socket):  # type: ignore[misc]  # python-engineio has no
     # --- what is sent ---
 
     def send(self, pkt: Any) -> None:
-        """Queue a packet, without ever giving way to another greenlet: messages keep their order."""
-        if self.closed or (self.closing and pkt.packet_type != packet.CLOSE):
+        """Queue a packet, without ever giving way to another greenlet: messages keep their order.
+
+        A client that cannot be sent a message any more is dropped: it would not know what it missed.
+        """
+        if self.closed or self._lost or (self.closing and pkt.packet_type != packet.CLOSE):
             return
-        limit = self.server.max_send_buffer
-        if self._unread <= limit * BURST:
+        self._lost = self._unread > self.server.max_send_buffer * BURST
+        if self._lost:  # from a greenlet of its own: this one is busy with another client's event
+            gevent.spawn(self.close, abort=True, reason=NOT_READING)
+        else:
             self._unread += _size(pkt)
             self.queue.put(pkt)
-        if self._unread > limit and not self._suspected:
-            self._suspected = True
-            gevent.spawn(self._drop_unless_reading)
 
-    def _drop_unless_reading(self) -> None:
-        """Drop a client that lets too much wait, once its writer has had a turn to send it."""
-        gevent.sleep(0)
-        self._suspected = False
-        if self._unread > self.server.max_send_buffer:
-            self.close(abort=True, reason="client does not read")
+    @property
+    def busy(self) -> bool:
+        """Whether so much waits for the client that its peers must not send it more."""
+        return self._unread > self.server.max_send_buffer * BURST // 2
+
+    def is_stalled(self, now: float) -> bool:
+        """Say whether too much waits for the client, and has for some time without any of it being read."""
+        return self._unread > self.server.max_send_buffer and now - self._progress > STALLED
+
+    def progressed(self) -> None:
+        """Note that the client has taken something."""
+        self._progress = time.monotonic()
 
     def poll(self) -> list[Any]:
+        self.progressed()  # it asks for more, or all of what it was given has been sent
         packets: list[Any] = super().poll()
         if not packets:
             self.queue.put(None)  # the end is for everybody who waits, a second poll included
@@ -139,8 +202,11 @@ class _Checked:
     def __init__(self, ws: Any, connection: Connection) -> None:
         self._ws = ws
         self._connection = connection
-        self.send = ws.send
         self.close = ws.close
+
+    def send(self, message: str) -> None:
+        self._ws.send(message)
+        self._connection.progressed()
 
     def wait(self) -> str | None:
         while True:
@@ -241,6 +307,8 @@ class Engine(engineio.Server):  # type: ignore[misc]  # python-engineio has no t
                 self.sockets.pop(connection.sid, None)
             elif connection.is_overdue(now):
                 connection.close(reason=self.reason.PING_TIMEOUT)
+            elif connection.is_stalled(monotonic):
+                connection.close(abort=True, reason=NOT_READING)
             elif connection.deadline is not None and monotonic > connection.deadline:
                 connection.close(reason="client did not authenticate")
 

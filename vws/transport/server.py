@@ -16,6 +16,13 @@ from vws.transport.packets import Incoming, Kind, TextPacket, decode
 __all__ = ["Application", "ClientManager", "Server", "SocketIO"]
 
 
+MAX_BEFORE_CONNECT = 32_768
+"""Characters of a packet that are looked at before its sender is connected to a namespace."""
+
+MAX_CONNECTS, MAX_REFUSALS = 100, 64
+"""CONNECT packets of one connection, and those of them that may be refused."""
+
+
 class Application(Protocol):
     """What the server drives; none of these may raise anything but what is said."""
 
@@ -51,16 +58,14 @@ class ClientManager(socketio.Manager):  # type: ignore[misc]  # python-socketio 
             return None
         self.basic_enter_room(sid, namespace, None, eio_sid=eio_sid)
         self.basic_enter_room(sid, namespace, sid, eio_sid=eio_sid)
-        self.pending_connect.setdefault(namespace, []).append(sid)
+        self.pending_connect.setdefault(namespace, set()).add(sid)
         return sid
 
     def basic_disconnect(self, sid: str, namespace: str, **_options: Any) -> None:
         """Forget the client's own two rooms; the stock way looks through everybody's."""
         for room in (sid, None):
             self.basic_leave_room(sid, namespace, room)
-        pending = self.pending_connect.get(namespace, [])
-        if sid in pending:
-            pending.remove(sid)
+        self.pending_connect.get(namespace, set()).discard(sid)
 
     def open_namespaces(self, sid: str) -> list[str]:
         return [name for name in self.rooms if self.is_connected(sid, name)]
@@ -95,9 +100,13 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
 
     def _handle_eio_message(self, eio_sid: str, data: object) -> None:
         """Handle a packet; those of one client one after the other, also when it posts them at once."""
-        incoming = decode(data) if isinstance(data, str) else None
         connection = self.eio.sockets.get(eio_sid)
-        if incoming is None or connection is None:
+        if connection is None or not isinstance(data, str):
+            return
+        if len(data) > MAX_BEFORE_CONNECT and not self.manager.open_namespaces(connection.public_id):
+            return
+        incoming = decode(data)
+        if incoming is None:
             return
         with connection.turn:
             if not connection.closed:
@@ -106,6 +115,7 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
     def _take(self, connection: Connection, incoming: Incoming) -> None:
         match incoming.kind:
             case Kind.CONNECT:
+                connection.connects += 1
                 self._handle_connect(connection.sid, incoming.namespace, incoming.data)
             case Kind.DISCONNECT:
                 self._handle_disconnect(connection.sid, incoming.namespace, self.reason.CLIENT_DISCONNECT)
@@ -116,6 +126,9 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
 
     def _handle_connect(self, eio_sid: str, namespace: str, data: object) -> None:
         connection = self.connection(eio_sid)
+        if connection.overdrawn(MAX_CONNECTS, MAX_REFUSALS):
+            connection.close(reason="too many attempts to connect")
+            return
         sid = None
         if namespace in self.application.namespaces:
             sid = self.manager.pre_connect(eio_sid, namespace)
@@ -128,6 +141,7 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
         except Refused as refusal:
             self._refuse(eio_sid, namespace, refusal.message)
             self.manager.disconnect(sid, namespace, ignore_queue=True)
+            connection.refusals += 1
             connection.deadline = deadline
             return
         if connection.closed:  # it left while the login site was asked
@@ -202,6 +216,11 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
         """Say whether a client shows a sign of life when asked; waits for it, three seconds at most."""
         connection = self._connection_of(sid)
         return connection is not None and connection.answers()
+
+    def is_busy(self, sid: str) -> bool:
+        """Say whether too much already waits for a client."""
+        connection = self._connection_of(sid)
+        return connection is not None and connection.busy
 
     def drop(self, sid: str, reason: str) -> None:
         """Tell a client that it is disconnected, and close its connection."""

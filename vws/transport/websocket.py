@@ -99,6 +99,8 @@ class WebSocket:
             return
         for frame in self._reader.feed(data):
             self._take(frame)
+            if self.closed:  # nothing counts after a close frame
+                return
 
     def _take(self, frame: Frame) -> None:
         match frame.opcode:
@@ -217,6 +219,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket has n
             super().process_result()
 
     def read_requestline(self) -> str:
+        gevent.sleep(0)  # requests that are already there would be served without a turn for others
         with gevent.Timeout(IDLE_TIMEOUT, TimeoutError("no request")):
             return str(super().read_requestline())
 

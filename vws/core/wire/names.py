@@ -11,6 +11,7 @@ __all__ = [
     "MAX_NAME",
     "MAX_NUMBER",
     "MAX_PARAMS",
+    "SERVER_NAMES",
     "SERVER_TYPES",
     "Concern",
     "Event",
@@ -31,6 +32,9 @@ MAX_CHAT = 16_384
 
 MAX_NUMBER = 1_000_000_000
 MAX_BAN_MINUTES = 525_600
+SERVER_NAMES = frozenset({"_server_", "_channel_"})
+"""What the server signs its messages with; no client may be called so."""
+
 SERVER_TYPES = frozenset({"peers", "peer", "peerLeft", "unpublished"})
 """Message types that only the server sends: relayed from a client they would forge its word."""
 

@@ -30,6 +30,7 @@ from vws.core.wire.names import (
     MAX_NAME,
     MAX_NUMBER,
     MAX_PARAMS,
+    SERVER_NAMES,
     SERVER_TYPES,
 )
 from vws.errors import BadInput
@@ -59,7 +60,7 @@ __all__ = [
 def parse_publish(args: Sequence[Any]) -> Publish:
     """Read ``peerID, channel, params``; params may be missing or null."""
     peer_id, channel, params = _arity(args, 2, 3)
-    return Publish(_name(peer_id, "peerID"), _channel(channel), _stream_params(params))
+    return Publish(_peer_id(peer_id), _channel(channel), _stream_params(params))
 
 
 def parse_unpublish(args: Sequence[Any]) -> Unpublish:
@@ -202,7 +203,14 @@ def _optional_channel(body: Mapping[str, Any]) -> str | None:
 
 def _peer_and_channel(args: Sequence[Any]) -> tuple[str, str]:
     peer_id, channel = _arity(args, 2, 2)
-    return _name(peer_id, "peerID"), _channel(channel)
+    return _peer_id(peer_id), _channel(channel)
+
+
+def _peer_id(value: object) -> str:
+    peer_id = _name(value, "peerID")
+    if peer_id in SERVER_NAMES:
+        raise BadInput(f"only the server is called {peer_id}", code="reserved-name")
+    return peer_id
 
 
 def _arity(args: Sequence[Any], least: int, most: int) -> list[Any]:
@@ -232,7 +240,9 @@ def _stream(body: Mapping[str, Any]) -> str:
 
 
 def _refuse_server_type(kind: object) -> None:
-    if isinstance(kind, str) and kind in SERVER_TYPES:
+    if kind is not None and not isinstance(kind, str):
+        raise BadInput("message.type must be a string")
+    if kind in SERVER_TYPES:
         raise BadInput(f"only the server sends messages of type {kind}", code="reserved-type")
 
 

@@ -1,0 +1,233 @@
+"""What one client can make the server do, and hold: the others must not notice, and it ends by itself."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.conftest import TOKEN, Clients, MakeServer
+from tests.support.client import ConnectRefused
+from tests.support.pair import Pair
+from tests.support.raw import TEXT, Raw, frame, upgrade
+from tests.support.server import Server, row, until
+from vws.core.accounts import Account
+from vws.core.channels import Held
+from vws.core.commands import Action, Publish, RoomAction, RoomMessage, StreamParams
+from vws.core.session import Role, Session
+from vws.errors import Refused
+from vws.state.base import StateLimits
+from vws.state.memory import MemoryState
+from vws.state.room_book import MAX_EMPTY_ROOMS
+
+POLLING = "/socket.io/?EIO=4&transport=polling"
+WHEN = 1_000_000
+
+
+@pytest.fixture
+def pair(clients: Clients) -> Iterator[Pair]:
+    pair = Pair(clients)
+    yield pair
+    pair.undisturbed()
+
+
+def open_sockets(server: Server) -> int:
+    return len(list(Path(f"/proc/{server.pid}/fd").iterdir()))
+
+
+def polling_session(server: Server) -> str:
+    answer = requests.get(server.url + POLLING, timeout=10).text
+    return str(answer.partition('"sid":"')[2].partition('"')[0])
+
+
+def test_requests_that_never_end_starve_nobody(server: Server, pair: Pair) -> None:
+    end = time.monotonic() + 2
+    blast = threading.Thread(target=pipeline, args=(server, end), daemon=True)
+    blast.start()
+    trips = 0
+    while time.monotonic() < end:
+        pair.relay()
+        trips += 1
+    blast.join(20)
+    assert trips >= 5
+
+
+def pipeline(server: Server, end: float) -> None:
+    """Send requests without waiting for answers, and read those so that they can go on."""
+    with Raw(server, timeout=1) as raw:
+        reader = threading.Thread(target=drain, args=(raw, end), daemon=True)
+        reader.start()
+        while time.monotonic() < end:
+            raw.try_send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" * 500)
+        reader.join(10)
+
+
+def drain(raw: Raw, end: float) -> None:
+    while time.monotonic() < end:
+        try:
+            if not raw.socket.recv(65536):
+                return
+        except OSError:
+            continue
+
+
+def test_requests_with_many_packets_starve_nobody(server: Server, pair: Pair) -> None:
+    end = time.monotonic() + 2
+    posts = threading.Thread(target=post_packets, args=(server, end), daemon=True)
+    posts.start()
+    trips = 0
+    while time.monotonic() < end:
+        pair.relay()
+        trips += 1
+    posts.join(30)
+    assert trips >= 5
+
+
+def post_packets(server: Server, end: float) -> None:
+    address = f"{server.url}{POLLING}&sid={polling_session(server)}"
+    requests.post(address, f'40{{"token":"{TOKEN}"}}', timeout=10)
+    body = "\x1e".join(['42["subscribe","Mallory","Packets"]'] * 1500)
+    while time.monotonic() < end:
+        requests.post(address, body, timeout=30)
+    requests.post(address, "1", timeout=10)
+
+
+def test_a_session_is_upgraded_by_one_connection_only_and_not_for_ever(server: Server) -> None:
+    before = open_sockets(server)
+    sid = polling_session(server)
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(Raw(server)) for _ in range(20)]
+        for raw in sockets:
+            raw.send(upgrade_request(sid))
+        answers = sorted(raw.status() for raw in sockets)
+        assert answers == [101] + [400] * 19
+        until(lambda: open_sockets(server) <= before + 21, what="nothing but these sockets to be open")
+    until(lambda: open_sockets(server) <= before + 1, what="all of it to be closed")
+
+
+def upgrade_request(sid: str) -> bytes:
+    return upgrade(f"/socket.io/?EIO=4&transport=websocket&sid={sid}")
+
+
+def test_an_upgrade_without_a_probe_is_given_up(server: Server) -> None:
+    sid = polling_session(server)
+    with Raw(server) as raw:
+        raw.send(upgrade_request(sid))
+        assert raw.status() == 101
+        raw.all()  # returns when the server closes the connection
+
+
+def test_a_second_body_beside_a_slow_one_ends_the_session(server: Server) -> None:
+    sid = polling_session(server)
+    head = f"POST {POLLING}&sid={sid} HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n"
+    with Raw(server) as slow:
+        slow.send(head.encode() + b"4")
+        address = f"{server.url}{POLLING}&sid={sid}"
+        until(lambda: requests.post(address, "6", timeout=10).status_code == 400, what="a refusal")
+        assert requests.get(address, timeout=10).status_code == 400
+
+
+def test_a_connection_that_goes_on_trying_to_get_in_is_closed(server: Server) -> None:
+    with Raw.websocket(server) as raw:
+        raw.try_send(frame(TEXT, '40{"token":"wrong"}') * 200)
+        answers = raw.all()
+    assert 60 <= answers.count(b"ERROR: Authentication error") <= 70
+
+
+def test_who_does_not_read_costs_its_peers_an_answer_and_no_other(clients: Clients) -> None:
+    alice, bob, stuck = clients.token(), clients.token(), clients.token(receive_buffer=4096)
+    alice.call("publish", "Alice", "Busy", {})
+    for name, client in (("Bob", bob), ("Stuck", stuck)):
+        client.call("subscribe", name, "Busy")
+    stuck.freeze()
+    flood = {"type": "offer", "target": "Stuck", "peerConfig": {"iceServers": [1]}, "content": "x" * 200_000}
+    codes: set[str] = set()
+
+    def refused() -> bool:
+        answer = alice.call("messagePeer", flood)
+        codes.add(answer.get("error", {}).get("code", "ok"))
+        return not answer["ok"]
+
+    until(refused, timeout=20, what="the sender to be refused")
+    assert codes == {"ok", "busy"}
+    assert alice.call("messagePeer", {"type": "candidate", "target": "Bob"})["ok"]
+    assert bob.message("candidate")["from"] == "Alice"
+    assert alice.message("peerLeft")["peerID"] == "Stuck"
+
+
+@pytest.mark.parametrize("name", ["_server_", "_channel_"])
+def test_nobody_is_called_like_the_server(clients: Clients, name: str) -> None:
+    client = clients.token()
+    for event in ("publish", "subscribe"):
+        assert client.call(event, name, "Lobby", *([{}] if event == "publish" else []))["error"]["code"] == (
+            "reserved-name"
+        )
+    with pytest.raises(ConnectRefused, match="ERROR: Authentication error"):
+        clients.verified(name)
+
+
+def test_a_type_that_only_looks_like_the_servers_is_refused(clients: Clients) -> None:
+    client = clients.token()
+    client.call("subscribe", "Alice", "Lobby")
+    assert client.call("message", {"type": ["peers"]})["error"]["code"] == "bad-input"
+
+
+def test_a_database_that_is_down_holds_nothing_against_the_clients_of_it(
+    make_server: MakeServer, clients: Clients
+) -> None:
+    server = make_server(
+        DATABASE_URL="mysql://user:password@127.0.0.1:1/none", AUTH_RATE_LIMIT="3", API_KEY="key"
+    )
+    for _ in range(5):
+        with pytest.raises(ConnectRefused, match="ERROR: Authentication error"):
+            clients.token("account-token", server=server)
+        assert server.get("/status", token="account-token").status_code == 401
+    clients.token(server=server).close()
+
+
+def test_tokens_are_guessed_as_often_at_one_door_as_at_both(
+    make_server: MakeServer, clients: Clients
+) -> None:
+    server = make_server(AUTH_RATE_LIMIT="4", accounts=[row("Acme")])
+    for number in range(2):
+        with pytest.raises(ConnectRefused, match="ERROR: Authentication error"):
+            clients.token(f"guess-{number}", server=server)
+        assert server.get("/status", token=f"other-{number}").status_code == 401
+    with pytest.raises(ConnectRefused, match="Too many requests"):
+        clients.token("guess", server=server)
+    assert server.get("/status", token="guess").status_code == 429
+
+
+def test_talking_in_many_rooms_does_not_lift_a_ban() -> None:
+    state = MemoryState(StateLimits())
+    account = Account(id=1, name="Acme", label="Acme", scope="Acme", token="t")
+    for name, role in (("Mod", Role.MODERATOR), ("Eve", Role.USER)):
+        state.connect(Session(name, account="Acme", scope="Acme", user=name, role=role), account)
+    state.join_room("Mod", "Hall", account=account, when=WHEN)
+    state.moderate("Mod", RoomAction("Hall", Action.BAN, user="Eve", minutes=60), when=WHEN)
+    state.leave_room("Mod", "Hall", when=WHEN)
+    for number in range(MAX_EMPTY_ROOMS + 10):
+        room = f"Room {number}"
+        state.join_room("Eve", room, account=account, when=WHEN)
+        state.post_message("Eve", RoomMessage(room, {"text": "hi"}, 13), when=WHEN)
+        state.leave_room("Eve", room, when=WHEN)
+    with pytest.raises(Refused, match="You are banned from this room"):
+        state.join_room("Eve", "Hall", account=account, when=WHEN)
+
+
+def test_shared_channels_do_not_give_one_accounts_names_to_anothers_users() -> None:
+    state = MemoryState(StateLimits())
+    accounts = [
+        Account(id=n, name=name, label=name, scope=name, token=name) for n, name in ((1, "A"), (2, "B"))
+    ]
+    for account in accounts:
+        state.connect(Session(account.name, account=account.label, scope="", user="Alice"), account)
+    publish = Publish("Alice", "Lobby", StreamParams())
+    state.publish("A", publish, account=accounts[0], when=WHEN)
+    with pytest.raises(Held):
+        state.publish("B", publish, account=accounts[1], when=WHEN)
