@@ -21,7 +21,8 @@ run: setup ## start the server for development: settings in .env, made when miss
 	@exec $(PYTHON) app.py
 
 test: setup-tests ## run the tests (COVERAGE=1: measured, and no less than 95 %)
-	@$(PYTHON) -m pytest $(if $(COVERAGE),--cov --cov-fail-under=95) $(ARGS)
+	@$(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
+		$(if $(COVERAGE),--cov --cov-fail-under=95) $(ARGS)
 
 style: setup-tests ## check style and formatting
 	@$(PYTHON) -m ruff check --quiet .

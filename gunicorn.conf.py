@@ -5,6 +5,7 @@ from typing import Any
 
 import gevent
 
+from vws import __version__, logs
 from vws import config as settings
 from vws.errors import VWSError
 from vws.transport.wsgi import check_certificate
@@ -35,6 +36,7 @@ def post_worker_init(worker: Any) -> None:
     from vws.transport.websocket import Handler  # noqa: PLC0415
 
     raise_file_limit()
+    logs.event("start", version=__version__, host=_config.host, port=_config.port)
     Handler.max_message_size = _config.max_message_size
     gevent.spawn(_stop_with, worker)
 
@@ -46,3 +48,4 @@ def _stop_with(worker: Any) -> None:
     while worker.alive:
         gevent.sleep(0.1)
     stop_clients(app.socketio)
+    logs.event("stop")

@@ -371,3 +371,9 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"PORT=\xff\xfe\n")
     with pytest.raises(ConfigError, match=r"\.env cannot be read"):
         load(tmp_path, {})
+
+
+@pytest.mark.parametrize(("given", "warned"), [("devlopment", True), ("development", False), ("", False)])
+def test_a_mode_that_is_none_is_warned_about(tmp_path: Path, given: str, *, warned: bool) -> None:
+    _, warnings = load(tmp_path, {"VWS_ENV": given, "STATIC_TOKEN": "t", "API_KEY": "k"})
+    assert any("anything but development means production" in warning for warning in warnings) is warned

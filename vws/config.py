@@ -308,7 +308,14 @@ def load(directory: Path | None = None, environ: Mapping[str, str] | None = None
     environ = os.environ if environ is None else environ
     written = _read_env_file((directory or Path.cwd()) / ".env")
     config = Config.from_env({**written, **environ})
-    return config, [*_unknown(written), *config.problems()]
+    return config, [*_unknown(written), *_unknown_mode({**written, **environ}), *config.problems()]
+
+
+def _unknown_mode(given: Mapping[str, str]) -> list[str]:
+    mode = _given(given.get("VWS_ENV", "")) or _given(given.get("NODE_ENV", ""))
+    if mode in ("", "development", "production"):
+        return []
+    return [f"VWS_ENV or NODE_ENV is {mode[:40]!r}: anything but development means production."]
 
 
 def _attributes() -> dict[str, Setting]:

@@ -92,10 +92,11 @@ def _welcome(config: Config, port: int) -> str:
     lines = [
         f"VWS {__version__}, {mode}",
         f"  server       http{secure}://{where}/",
-        f"  connections  http{secure}://{where}/connections",
         f"  API          http{secure}://{where}/openapi.json",
-        "",
     ]
+    if config.development:
+        lines.append(f"  connections  http{secure}://{where}/connections")
+    lines.append("")
     if config.static_token:
         lines += ["Client configuration:", _client_config(config, f"ws{secure}://{where}"), ""]
     return "\n".join(lines) + "\n"
