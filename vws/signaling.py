@@ -125,12 +125,11 @@ class Signaling:
         return [Outgoing((route.socket_id,), Push.MESSAGE, (body,))]
 
     def message(self, session: Session, message: ChannelMessage) -> list[Outgoing]:
-        """Pass a message on to everyone else in the sender's channel who keeps up, in its true name."""
+        """Pass a message on to everyone else in the sender's channel, in the sender's true name."""
         body = self._limit_sdp(session, message.body) if self._enforce_sdp else message.body
         audience: dict[str, list[str]] = {}
         for route in self._state.audience(session.socket_id, message.channel):
-            if not self._busy(route.socket_id):
-                audience.setdefault(route.sender, []).append(route.socket_id)
+            audience.setdefault(route.sender, []).append(route.socket_id)
         return [
             Outgoing(tuple(dict.fromkeys(to)), Push.MESSAGE, ({**body, "from": sender},))
             for sender, to in audience.items()
