@@ -132,6 +132,13 @@ def test_a_second_body_beside_a_slow_one_ends_the_session(server: Server) -> Non
         assert requests.get(address, timeout=10).status_code == 400
 
 
+def test_a_body_that_nobody_wants_is_not_waited_for_long(server: Server) -> None:
+    with Raw(server) as raw:
+        raw.send(b"POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\nx")
+        assert raw.status() == 405
+        raw.all()  # returns when the server closes the connection
+
+
 def test_a_connection_that_goes_on_trying_to_get_in_is_closed(server: Server) -> None:
     with Raw.websocket(server) as raw:
         raw.try_send(frame(TEXT, '40{"token":"wrong"}') * 200)

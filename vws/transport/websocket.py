@@ -196,6 +196,16 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket has n
             if self._upgraded:
                 self.websocket.close()
             self.websocket = self.environ["wsgi.websocket"] = None
+            self._skip_body()
+
+    def _skip_body(self) -> None:
+        """Read past a body that nobody wanted, waiting for it no longer than for a head."""
+        try:
+            with gevent.Timeout(HEAD_TIMEOUT, TimeoutError("slow body")):
+                self.wsgi_input._discard()  # noqa: SLF001 - what the server does after this, without a deadline
+        except (OSError, ValueError):
+            self.close_connection = True
+            self.wsgi_input.content_length, self.wsgi_input.chunked_input = 0, False
 
     def _upgrade(self) -> None:
         self.socket.settimeout(None)
