@@ -519,9 +519,3 @@ def test_nothing_is_left_when_everybody_has_gone(site: Site) -> None:
     for socket in ("Bob", "Alice", "Anyone", "Second", "Charlie"):
         site.leave(socket)
     assert snapshot(site.state) == ([], [], [], {})
-
-
-def test_refusals_are_counted_by_account(site: Site) -> None:
-    site.state.count_refusal("Acme", ["streamPlayers"])
-    site.state.count_refusal("Acme", ["streamPlayers", "bitrate"])
-    assert site.state.issues() == {"Acme": {"streamPlayers": 2, "bitrate": 1}}

@@ -56,24 +56,13 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
     announcer = Announcer(ice)
     attempts = FailedAttempts(config.auth_rate_limit)
     gatekeeper = _gatekeeper(config, state, accounts, announcer=announcer, attempts=attempts)
-    signaling = Signaling(
-        state,
-        accounts,
-        announcer=announcer,
-        ice=ice,
-        alive=partial(_answers, socketio),
-        busy=partial(_is_busy, socketio),
-        clock=_now,
-        enforce_sdp=config.enforce_sdp,
-    )
-    rooms = Rooms(state, accounts, announcer=announcer, alive=partial(_answers, socketio), clock=_now)
     dispatcher = Dispatcher(
-        _tables(signaling, rooms),
+        _tables(config, state, accounts, announcer=announcer, ice=ice, socketio=socketio),
         gatekeeper,
         deliver=partial(_deliver, socketio),
         rate=config.event_rate_limit,
     )
-    reloader = Reloader(accounts, gatekeeper, drop=partial(_drop, socketio))
+    reloader = Reloader(accounts, gatekeeper, drop=socketio.drop)
     app = _flask(config)
     services = http.Services(
         config=config,
@@ -95,18 +84,6 @@ def _read_accounts(database: Any) -> Rows:
     if isinstance(database, peewee.SqliteDatabase):
         db.migrate(database)
     return db.read_rows(database)
-
-
-def _answers(socketio: SocketIO, sid: str) -> bool:
-    return socketio.server.answers(sid)
-
-
-def _is_busy(socketio: SocketIO, sid: str) -> bool:
-    return socketio.server.is_busy(sid)
-
-
-def _drop(socketio: SocketIO, sid: str, reason: str) -> None:
-    socketio.server.drop(sid, reason)
 
 
 def _now() -> int:
@@ -142,8 +119,27 @@ def _gatekeeper(
     )
 
 
-def _tables(signaling: Signaling, rooms: Rooms) -> dict[str, EventTable]:
+def _tables(
+    config: Config,
+    state: LiveState,
+    accounts: AccountDirectory,
+    *,
+    announcer: Announcer,
+    ice: IceServers,
+    socketio: SocketIO,
+) -> dict[str, EventTable]:
     """Say which namespace takes which events; existing clients use `/` for all of them."""
+    signaling = Signaling(
+        state,
+        accounts,
+        announcer=announcer,
+        ice=ice,
+        alive=socketio.answers,
+        busy=socketio.is_busy,
+        clock=_now,
+        enforce_sdp=config.enforce_sdp,
+    )
+    rooms = Rooms(state, accounts, announcer=announcer, alive=socketio.answers, clock=_now)
     groups = {
         "/signaling": signaling_events(signaling),
         "/room": room_events(rooms),

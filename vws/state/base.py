@@ -185,5 +185,3 @@ class LiveState(Protocol):
 
     def issues(self) -> dict[str, dict[str, int]]:
         """Return how often each limit refused something, by account, since the start."""
-
-    def count_refusal(self, account: str, issues: list[str]) -> None: ...

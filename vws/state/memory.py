@@ -168,6 +168,3 @@ class MemoryState:
 
     def issues(self) -> dict[str, dict[str, int]]:
         return {account: dict(counts) for account, counts in self._ledger.issues.items()}
-
-    def count_refusal(self, account: str, issues: list[str]) -> None:
-        self._ledger.refused(account, issues)

@@ -252,3 +252,15 @@ class SocketIO(flask_socketio.SocketIO):  # type: ignore[misc]  # Flask-SocketIO
         self.async_mode = self.server.async_mode
         app.extensions["socketio"] = self
         app.wsgi_app = socketio.WSGIApp(self.server, app.wsgi_app)
+
+    def answers(self, sid: str) -> bool:
+        """See `Server.answers`."""
+        return self.server.answers(sid)
+
+    def is_busy(self, sid: str) -> bool:
+        """See `Server.is_busy`."""
+        return self.server.is_busy(sid)
+
+    def drop(self, sid: str, reason: str) -> None:
+        """See `Server.drop`."""
+        self.server.drop(sid, reason)
