@@ -12,8 +12,9 @@ from vws.transport.wsgi import check_certificate
 
 try:
     _config, _ = settings.load()
-    if _config.tls:
-        check_certificate(_config.tls.key, _config.tls.cert)
+    _tls = _config.tls
+    if _tls:
+        check_certificate(_tls.key, _tls.cert)
 except VWSError as error:
     sys.exit(f"VWS cannot start: {error.message}")
 
@@ -21,8 +22,8 @@ bind = f"[{_config.host}]:{_config.port}" if ":" in _config.host else f"{_config
 worker_class = "vws.transport.wsgi.Worker"
 workers = 1  # the live state is in the worker's memory
 worker_connections = (_config.max_connections or 1_000_000) + 1000  # the program refuses politely first
-keyfile = str(_config.tls.key) if _config.tls else None
-certfile = str(_config.tls.cert) if _config.tls else None
+keyfile = _tls.key if _tls else None
+certfile = _tls.cert if _tls else None
 graceful_timeout = 3
 timeout = 60
 control_socket_disable = True  # one path for all instances of a user, and nothing here needs it
@@ -32,12 +33,10 @@ loglevel = "warning"
 
 def post_worker_init(worker: Any) -> None:
     """Stop the clients as soon as the worker is asked to stop; gunicorn alone would wait for them."""
-    from vws.serve import raise_file_limit  # noqa: PLC0415 - not before the worker has patched the libraries
-    from vws.transport.websocket import Handler  # noqa: PLC0415
+    from vws.serve import prepare  # noqa: PLC0415 - not before the worker has patched the libraries
 
-    raise_file_limit()
+    prepare(_config)
     logs.event("start", version=__version__, host=_config.host, port=_config.port)
-    Handler.max_message_size = _config.max_message_size
     gevent.spawn(_stop_with, worker)
 
 

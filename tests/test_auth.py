@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ACCOUNT, TOKEN, Clients, MakeServer, finishing
-from tests.support.client import Client, ConnectRefused
+from tests.support.client import Client, refusal
 from tests.support.login_site import LoginSite
 from tests.support.server import Server, row, until
 
@@ -40,12 +40,6 @@ def module_gate(start_server: MakeServer, session_login_site: LoginSite) -> Iter
 def gate(module_gate: Server) -> Iterator[Server]:
     yield module_gate
     module_gate.idle()
-
-
-def refusal(client: Client, auth: Any) -> str:
-    with pytest.raises(ConnectRefused) as refused:
-        client.connect(auth)
-    return refused.value.message
 
 
 def account_of(server: Server, client: Client) -> str:

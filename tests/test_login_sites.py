@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Clients, MakeServer, finishing
-from tests.support.client import Client, ConnectRefused
+from tests.support.client import refusal
 from tests.support.login_site import LoginSite
 from tests.support.raw_site import RawSite, json_answer
 from tests.support.raw_site import raw_site as run_raw_site
@@ -56,12 +56,6 @@ def module_gate(
 def gate(module_gate: Server) -> Iterator[Server]:
     yield module_gate
     module_gate.idle()
-
-
-def refusal(client: Client, auth: Any) -> str:
-    with pytest.raises(ConnectRefused) as refused:
-        client.connect(auth)
-    return refused.value.message
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 from vws import logs
 from vws.accounts import AccountDirectory
 from vws.announce import Announcer, Outgoing
+from vws.claims import Clock
 from vws.core.accounts import STATIC, Account
 from vws.core.attempts import FailedAttempts, TooManyAttempts
 from vws.core.channels import SHARED
@@ -18,7 +19,6 @@ from vws.core.wire.names import SERVER_NAMES
 from vws.core.wire.parse import is_name
 from vws.errors import Refused, Unavailable
 from vws.login import FAILED, LoginSites
-from vws.signaling import Clock
 from vws.state.base import LiveState
 
 __all__ = ["Gatekeeper", "TokenAuth", "UserAuth", "parse_auth"]

@@ -17,6 +17,7 @@ from vws import db, http
 from vws.accounts import AccountDirectory
 from vws.announce import Announcer, Outgoing
 from vws.auth import Gatekeeper
+from vws.claims import Claims
 from vws.config import Config
 from vws.core.account_rows import Rows
 from vws.core.address import client_address
@@ -129,17 +130,18 @@ def _tables(
     socketio: SocketIO,
 ) -> dict[str, EventTable]:
     """Say which namespace takes which events; existing clients use `/` for all of them."""
+    claims = Claims(accounts, alive=socketio.answers, clock=_now)
     signaling = Signaling(
         state,
         accounts,
         announcer=announcer,
         ice=ice,
-        alive=socketio.answers,
+        claims=claims,
         busy=socketio.is_busy,
         clock=_now,
         enforce_sdp=config.enforce_sdp,
     )
-    rooms = Rooms(state, accounts, announcer=announcer, alive=socketio.answers, clock=_now)
+    rooms = Rooms(state, accounts, announcer=announcer, claims=claims, clock=_now)
     groups = {
         "/signaling": signaling_events(signaling),
         "/room": room_events(rooms),

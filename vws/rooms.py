@@ -7,7 +7,7 @@ from typing import Any
 from vws import logs
 from vws.accounts import AccountDirectory
 from vws.announce import Announcer, Outgoing
-from vws.claims import Alive, settle
+from vws.claims import Claims, Clock, account_of
 from vws.core.commands import (
     RoomAction,
     RoomJoin,
@@ -19,7 +19,6 @@ from vws.core.commands import (
 from vws.core.facts import ParticipantJoined
 from vws.core.session import Session
 from vws.errors import Refused
-from vws.signaling import Clock, account_of
 from vws.state.base import LiveState
 
 __all__ = ["Rooms"]
@@ -34,13 +33,13 @@ class Rooms:
         accounts: AccountDirectory,
         *,
         announcer: Announcer,
-        alive: Alive,
+        claims: Claims,
         clock: Clock,
     ) -> None:
         self._state = state
         self._accounts = accounts
         self._announcer = announcer
-        self._alive = alive
+        self._claims = claims
         self._clock = clock
 
     def join(self, session: Session, command: RoomJoin) -> list[Outgoing]:
@@ -61,16 +60,7 @@ class Rooms:
 
     def publish(self, session: Session, command: RoomPublish) -> list[Outgoing]:
         _need_user(session)
-        facts = settle(
-            lambda dead: self._state.publish_in_room(
-                session.socket_id,
-                command,
-                account=account_of(self._accounts, session),
-                when=self._clock(),
-                evict=dead,
-            ),
-            self._alive,
-        )
+        facts = self._claims.settle(self._state.publish_in_room, session, command)
         rate = command.params.rate
         _log("publish", session, room=command.room, channel=command.stream, bitrate=rate)
         return self._announcer.tell(facts, when=self._clock())

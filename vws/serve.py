@@ -20,7 +20,7 @@ from vws.transport.server import SocketIO
 from vws.transport.websocket import Handler
 from vws.transport.wsgi import WebServer, check_certificate
 
-__all__ = ["raise_file_limit", "refuse", "serve", "stop_clients"]
+__all__ = ["prepare", "refuse", "serve", "stop_clients"]
 
 CANNOT_START = 3
 """Exit code; the one at which gunicorn does not start the worker again and again."""
@@ -37,8 +37,7 @@ def refuse(error: VWSError) -> NoReturn:
 
 def serve(config: Config, app: Any, socketio: SocketIO) -> None:
     """Listen until SIGTERM or SIGINT, then tell the clients and return."""
-    raise_file_limit()
-    Handler.max_message_size = config.max_message_size
+    prepare(config)
     try:
         server = _listen(config, app)
     except VWSError as error:
@@ -77,7 +76,13 @@ def stop_clients(socketio: SocketIO) -> None:
         gevent.sleep(0.05)
 
 
-def raise_file_limit() -> None:
+def prepare(config: Config) -> None:
+    """Fit the process and its request handler to the settings, before anything listens."""
+    _raise_file_limit()
+    Handler.max_message_size = config.max_message_size
+
+
+def _raise_file_limit() -> None:
     """Let the process hold as many sockets as the system allows it; the usual soft limit is 1024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):

@@ -8,9 +8,8 @@ from typing import Any
 from vws import logs
 from vws.accounts import AccountDirectory
 from vws.announce import Announcer, Outgoing
-from vws.claims import Alive, settle
+from vws.claims import Claims, Clock, account_of
 from vws.core import sdp
-from vws.core.accounts import Account
 from vws.core.commands import (
     ChannelMessage,
     PeerMessage,
@@ -27,18 +26,7 @@ from vws.errors import Refused
 from vws.ice import IceServers
 from vws.state.base import LiveState
 
-__all__ = ["Clock", "Signaling", "account_of"]
-
-Clock = Callable[[], int]
-"""The time in milliseconds since the epoch."""
-
-
-def account_of(accounts: AccountDirectory, session: Session) -> Account:
-    """Return the session's account as it is now; it may have been deleted since the client connected."""
-    account = accounts.by_label(session.account)
-    if account is None:
-        raise Refused("Account not found", code="no-account")
-    return account
+__all__ = ["Signaling"]
 
 
 class Signaling:
@@ -51,7 +39,7 @@ class Signaling:
         *,
         announcer: Announcer,
         ice: IceServers,
-        alive: Alive,
+        claims: Claims,
         busy: Callable[[str], bool],
         clock: Clock,
         enforce_sdp: bool = False,
@@ -60,7 +48,7 @@ class Signaling:
         self._accounts = accounts
         self._announcer = announcer
         self._ice = ice
-        self._alive = alive
+        self._claims = claims
         self._busy = busy
         self._clock = clock
         self._enforce_sdp = enforce_sdp
@@ -68,16 +56,7 @@ class Signaling:
     def publish(self, session: Session, command: Publish) -> list[Outgoing]:
         if session.user is not None and command.peer_id != session.user:
             raise Refused(f"Authentication mismatch: {session.user} != {command.peer_id}", code="mismatch")
-        facts = settle(
-            lambda dead: self._state.publish(
-                session.socket_id,
-                command,
-                account=account_of(self._accounts, session),
-                when=self._clock(),
-                evict=dead,
-            ),
-            self._alive,
-        )
+        facts = self._claims.settle(self._state.publish, session, command)
         _log("publish", session, peer=command.peer_id, channel=command.channel, bitrate=command.params.rate)
         return self._announcer.tell(facts, when=self._clock())
 
@@ -94,16 +73,7 @@ class Signaling:
                 f"{session.user} != {command.peer_id}",
                 code="mismatch",
             )
-        facts = settle(
-            lambda dead: self._state.subscribe(
-                session.socket_id,
-                command,
-                account=account_of(self._accounts, session),
-                when=self._clock(),
-                evict=dead,
-            ),
-            self._alive,
-        )
+        facts = self._claims.settle(self._state.subscribe, session, command)
         _log("subscribe", session, peer=command.peer_id, channel=command.channel)
         return self._announcer.tell(facts, when=self._clock())
 

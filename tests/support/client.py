@@ -27,9 +27,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 import websocket
 
-__all__ = ["Client", "ConnectRefused"]
+__all__ = ["Client", "ConnectRefused", "refusal"]
 
 Args = list[Any]
 Predicate = Callable[..., bool]
@@ -314,6 +315,13 @@ class Client:
     def _explain(self, what: str, timeout: float) -> str:
         state = f"closed by the server ({self.close_code})" if self.closed.is_set() else "open"
         return f"waited {timeout} s for {what}; the connection is {state}; in the inbox: {self._inbox}"
+
+
+def refusal(client: Client, auth: Any) -> str:
+    """Try to connect and return what the client is shown; AssertionError when it is let in."""
+    with pytest.raises(ConnectRefused) as refused:
+        client.connect(auth)
+    return refused.value.message
 
 
 def _open_socket(

@@ -87,11 +87,11 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
         return connection
 
     def _connection_of(self, sid: str) -> Connection | None:
-        for namespace in self.manager.open_namespaces(sid):
-            eio_sid = self.manager.eio_sid_from_sid(sid, namespace)
-            connection: Connection | None = self.eio.sockets.get(eio_sid)
-            return connection
-        return None
+        namespace = self._namespace_for(sid, ("/",))
+        if namespace is None:
+            return None
+        connection: Connection | None = self.eio.sockets.get(self.manager.eio_sid_from_sid(sid, namespace))
+        return connection
 
     # --- arriving ---
 

@@ -8,6 +8,8 @@ from typing import Any
 from vws.core.channels import Peer
 from vws.core.commands import PeerMessage
 from vws.core.rooms import Participant, Stream
+from vws.core.wire import listings
+from vws.core.wire.names import CHANNEL, SERVER
 from vws.errors import VWSError
 
 __all__ = [
@@ -31,9 +33,6 @@ __all__ = [
 ]
 
 Payload = dict[str, Any]
-
-SERVER = "_server_"
-CHANNEL = "_channel_"
 
 
 def ack_ok(**more: Any) -> Payload:
@@ -61,12 +60,7 @@ def peers(broadcaster: Peer, present: Iterable[Peer], peer_config: Payload) -> P
 
 
 def _peer_entry(one: Peer) -> Payload:
-    return {
-        "socketId": one.socket_id,
-        "peerID": one.peer_id,
-        "type": one.kind.value,
-        "account": one.account,
-    }
+    return listings.peer(one.socket_id, one.peer_id, kind=one.kind.value, account=one.account)
 
 
 def peer(broadcaster: Peer, player: Peer, peer_config: Payload) -> Payload:
@@ -169,4 +163,4 @@ def stream_info(stream: Stream) -> Payload:
 
 
 def _participant(one: Participant) -> Payload:
-    return {"name": one.name, "joinedAt": one.joined_at}
+    return listings.participant(one.name, one.joined_at)

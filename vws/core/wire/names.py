@@ -5,12 +5,14 @@ from __future__ import annotations
 from enum import StrEnum
 
 __all__ = [
+    "CHANNEL",
     "DEFAULT_CHANNEL",
     "MAX_BAN_MINUTES",
     "MAX_CHAT",
     "MAX_NAME",
     "MAX_NUMBER",
     "MAX_PARAMS",
+    "SERVER",
     "SERVER_NAMES",
     "SERVER_TYPES",
     "Concern",
@@ -32,7 +34,8 @@ MAX_CHAT = 16_384
 
 MAX_NUMBER = 1_000_000_000
 MAX_BAN_MINUTES = 525_600
-SERVER_NAMES = frozenset({"_server_", "_channel_"})
+SERVER, CHANNEL = "_server_", "_channel_"
+SERVER_NAMES = frozenset({SERVER, CHANNEL})
 """What the server signs its messages with; no client may be called so."""
 
 SERVER_TYPES = frozenset({"peers", "peer", "peerLeft", "unpublished"})
