@@ -35,7 +35,7 @@ def post_worker_init(worker: Any) -> None:
     """Stop the clients as soon as the worker is asked to stop; gunicorn alone would wait for them."""
     from vws.serve import prepare  # noqa: PLC0415 - not before the worker has patched the libraries
 
-    prepare(_config)
+    prepare()
     logs.event("start", version=__version__, host=_config.host, port=_config.port)
     gevent.spawn(_stop_with, worker)
 

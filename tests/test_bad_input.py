@@ -386,7 +386,7 @@ def test_one_who_floods_another_with_large_messages_does_not_end_him(pair: Pair)
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
-@pytest.mark.parametrize("length", [1_000_001, 2**32, 2**40, 2**63])
+@pytest.mark.parametrize("length", [1_000_001, 2**32, 2**40, 2**63 - 1])
 def test_a_frame_that_declares_too_much_is_refused_on_its_header(
     server: Server, opcode: int, length: int
 ) -> None:
@@ -428,12 +428,12 @@ def test_broken_frames_end_the_connection(server: Server, data: bytes, code: int
         (b"", 1000),
         (b"\x03\xe8", 1000),
         (b"\x03\xe8bye", 1000),
-        (b"\x0b\xb8", 1000),
+        (b"\x0b\xb8", 3000),
         (b"\x03", 1002),
         (b"\x00\x00", 1002),
         (b"\x03\xed", 1002),
         (b"\xff\xff", 1002),
-        (b"\x03\xe8\xff", 1002),
+        (b"\x03\xe8\xff", 1007),
     ],
     ids=str,
 )

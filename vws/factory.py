@@ -153,9 +153,7 @@ def _tables(
 
 def _deliver(socketio: SocketIO, outgoing: Sequence[Outgoing]) -> None:
     for message in outgoing:
-        socketio.server.deliver(
-            message.to, message.event.value, message.args, prefer=(message.concern.value, "/")
-        )
+        socketio.server.deliver(message.to, message.event.value, message.args, prefer=message.concern.value)
 
 
 def _flask(config: Config) -> Flask:
@@ -173,12 +171,16 @@ def _mount(app: Flask, socketio: SocketIO, dispatcher: Dispatcher, config: Confi
         "ping_timeout": PING_TIMEOUT,
         "max_http_buffer_size": config.max_message_size,
         "max_send_buffer": config.max_send_buffer,
-        "connect_timeout": config.connect_timeout,
         "cors_allowed_origins": "*" if "*" in config.allowed_origins else list(config.allowed_origins),
         "address_of": lambda environ: client_address(environ, config.trusted_proxies),
     }
     socketio.init_app(
-        app, application=dispatcher, engine_options=engine_options, json=strict_json, async_handlers=False
+        app,
+        application=dispatcher,
+        engine_options=engine_options,
+        connect_timeout=config.connect_timeout,
+        json=strict_json,
+        async_handlers=False,
     )
     gate = Gate(
         app.wsgi_app,

@@ -17,7 +17,6 @@ from vws import __version__, logs
 from vws.config import Config
 from vws.errors import Unavailable, VWSError
 from vws.transport.server import SocketIO
-from vws.transport.websocket import Handler
 from vws.transport.wsgi import WebServer, check_certificate
 
 __all__ = ["prepare", "refuse", "serve", "stop_clients"]
@@ -37,7 +36,7 @@ def refuse(error: VWSError) -> NoReturn:
 
 def serve(config: Config, app: Any, socketio: SocketIO) -> None:
     """Listen until SIGTERM or SIGINT, then tell the clients and return."""
-    prepare(config)
+    prepare()
     try:
         server = _listen(config, app)
     except VWSError as error:
@@ -76,13 +75,7 @@ def stop_clients(socketio: SocketIO) -> None:
         gevent.sleep(0.05)
 
 
-def prepare(config: Config) -> None:
-    """Fit the process and its request handler to the settings, before anything listens."""
-    _raise_file_limit()
-    Handler.max_message_size = config.max_message_size
-
-
-def _raise_file_limit() -> None:
+def prepare() -> None:
     """Let the process hold as many sockets as the system allows it; the usual soft limit is 1024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):

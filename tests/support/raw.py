@@ -4,8 +4,9 @@ with Raw(server) as raw:
     raw.send(b"GET / HTTP/1.1\\r\\n")
     assert raw.status() == 400                # the answer's status; 0 when there was none
 raw = Raw.websocket(server)                   # an open WebSocket without a namespace yet
-raw.send(frame(TEXT, b"40"))
-assert raw.close_code() == 1002
+raw.send(frame(TEXT, b"\\xff"))
+assert raw.next_frame() == (TEXT, b'0{"sid":...}')
+assert raw.close_code() == 1007
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ __all__ = [
     "TEXT",
     "WEBSOCKET",
     "Raw",
+    "close_code",
     "frame",
+    "mask",
     "request",
     "upgrade",
 ]
@@ -56,18 +59,41 @@ def upgrade(path: str = WEBSOCKET, **headers: str) -> bytes:
     return request("GET", path, b"", **fields)
 
 
-def frame(opcode: int, payload: bytes | str = b"", *, fin: int = 1, length: int | None = None) -> bytes:
-    """Make a masked frame; ``length`` is what its header says, whatever there is."""
+def frame(
+    opcode: int,
+    payload: bytes | str = b"",
+    *,
+    fin: int = 1,
+    reserved: int = 0,
+    length: int | None = None,
+    bits: int = 0,
+    key: bytes | None = b"\0\0\0\0",
+) -> bytes:
+    """Make a client's frame; without a key it is not masked.
+
+    ``length`` is what its header says, whatever there is; ``bits``, 7 or 16 or 64, is how long it says so, as
+    short as possible unless given. ``reserved`` are the three bits after the first.
+    """
     data = payload.encode() if isinstance(payload, str) else payload
     size = len(data) if length is None else length
-    first = bytes([fin << 7 | opcode])
-    if size < 126:
-        header = struct.pack("!B", 0x80 | size)
-    elif size < 65_536:
-        header = struct.pack("!BH", 0x80 | 126, size)
-    else:
-        header = struct.pack("!BQ", 0x80 | 127, size)
-    return first + header + b"\0\0\0\0" + data
+    bits = bits or (7 if size < 126 else 16 if size < 65_536 else 64)
+    short = {7: size, 16: 126, 64: 127}[bits]
+    more = b"" if bits == 7 else size.to_bytes(bits // 8, "big")
+    header = bytes([fin << 7 | reserved << 4 | opcode, (key is not None) << 7 | short]) + more
+    return header + (b"" if key is None else key) + (mask(data, key) if key else data)
+
+
+def mask(data: bytes, key: bytes) -> bytes:
+    """Mask data, or unmask it."""
+    if not any(key):
+        return data
+    repeated = (key * (len(data) // 4 + 1))[: len(data)]
+    return bytes(a ^ b for a, b in zip(data, repeated, strict=True))
+
+
+def close_code(payload: bytes) -> int:
+    """Return the code of a close frame; 1005 stands for none, as in section 7.1.5 of RFC 6455."""
+    return int.from_bytes(payload[:2], "big") if payload else 1005
 
 
 class Raw:
@@ -110,9 +136,13 @@ class Raw:
         head, found, self._read = self._read.partition(end)
         return head + found
 
+    def head(self) -> str:
+        """Read an answer's head; "" when the server closed without an answer."""
+        return self.until(b"\r\n\r\n").decode("latin-1")
+
     def status(self) -> int:
         """Read an answer's head; return its status, 0 when the server closed without an answer."""
-        head = self.until(b"\r\n\r\n")
+        head = self.head()
         return int(head.split()[1]) if head else 0
 
     def all(self) -> bytes:
@@ -128,22 +158,39 @@ class Raw:
         except ConnectionError:
             return b""
 
+    def next_frame(self) -> tuple[int, bytes] | None:
+        """Read a frame, as (opcode, payload); None when the connection ended before it was complete.
+
+        AssertionError for a header that no server may send.
+        """
+        header = self._take(2)
+        if len(header) < 2:
+            return None
+        assert not header[0] & 0x70, "reserved bits without an extension"
+        assert not header[1] & 0x80, "a server's frames are not masked"
+        size = header[1]
+        if size >= 126:
+            size = int.from_bytes(self._take(2 if size == 126 else 8), "big")
+        payload = self._take(size)
+        return (header[0] & 0xF, payload) if len(payload) == size else None
+
+    def _take(self, size: int) -> bytes:
+        """Return this many bytes, or what there is before the end of the connection."""
+        while len(self._read) < size and (more := self._more()):
+            self._read += more
+        data, self._read = self._read[:size], self._read[size:]
+        return data
+
     def frames(self) -> list[tuple[int, bytes]]:
         """Read every frame up to the end of the connection, as (opcode, payload)."""
-        data, found = self.all(), []
-        while len(data) >= 2:
-            size, start = data[1], 2
-            if size >= 126:
-                start = 4 if size == 126 else 10
-                size = int.from_bytes(data[2:start], "big")
-            found.append((data[0] & 0xF, data[start : start + size]))
-            data = data[start + size :]
-        return found
+        return list(iter(self.next_frame, None))
 
     def close_code(self) -> int | None:
-        """Read to the end; return the code of the server's close frame, None when there was none."""
-        codes = [int.from_bytes(data[:2], "big") for opcode, data in self.frames() if opcode == CLOSE]
-        return codes[0] if codes else None
+        """Read to the end; return the code of the server's close frame, 1005 for one that brings none.
+
+        None when there was no close frame.
+        """
+        return next((close_code(payload) for opcode, payload in self.frames() if opcode == CLOSE), None)
 
     def reset(self) -> None:
         """End the connection the way a crashed machine does."""

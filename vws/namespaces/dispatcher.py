@@ -26,6 +26,9 @@ EVENT_SIZE = {Event.MESSAGE_PEER.value: 4096}
 OTHER_EVENT_SIZE = 2048
 """Characters of a packet that count as one more event; a signal has one recipient, the rest may have many."""
 
+MAY_WAIT = frozenset({Event.PUBLISH, Event.SUBSCRIBE, Event.ROOM_PUBLISH})
+"""Events that may ask the holder of a place for a sign of life."""
+
 QUIET = frozenset({Event.MESSAGE_PEER, Event.MESSAGE})
 """Events whose refusals are no news: peers come and go while signals are under way."""
 
@@ -53,6 +56,7 @@ class Dispatcher:
         rate: int,
     ) -> None:
         self.namespaces = tuple(tables)
+        self.instant = frozenset(event.value for event in Event if event not in MAY_WAIT)
         self._tables = {name: {e.value: h for e, h in table.items()} for name, table in tables.items()}
         self._gatekeeper = gatekeeper
         self._deliver = deliver

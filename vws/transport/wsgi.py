@@ -12,7 +12,7 @@ from gevent import pywsgi
 from geventwebsocket.gunicorn.workers import GeventWebSocketWorker
 
 from vws.errors import ConfigError
-from vws.transport.websocket import Handler
+from vws.transport.handler import Handler
 
 __all__ = ["WebServer", "Worker", "check_certificate"]
 
