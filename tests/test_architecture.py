@@ -41,7 +41,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "vws.usage": (*USE_CASE, "vws.reload"),
     "vws.namespaces": (*EDGE, "vws.namespaces"),
     "vws.http": (*EDGE, "vws.http"),
-    "vws.transport": (*BASE, "vws.core.address", "vws.transport"),
+    "vws.transport": (*BASE, "vws.core.address", "vws.core.strict_json", "vws.transport"),
     "vws.serve": (*SETTINGS, "vws.logs", "vws.transport"),
     "vws.bookkeeping": DATABASE,
     "vws.reload_request": SETTINGS,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
@@ -26,13 +25,13 @@ class Doorman:
         return Session(socket_id, account="Acme", scope="Acme", user=auth["user"], address=address)
 
 
-def stumble(_session: Session, _args: Sequence[Any]) -> list[Outgoing]:
+def stumble(_session: Session, _payload: bytes) -> list[Outgoing]:
     raise ZeroDivisionError("the handler is broken")
 
 
 @pytest.fixture
 def dispatcher() -> Dispatcher:
-    table = {Event.MESSAGE: Handler(parse=list, run=stumble, refuse=no_event)}
+    table = {Event.MESSAGE: Handler(parse=bytes, run=stumble, refuse=no_event)}
     gatekeeper = cast("Gatekeeper", Doorman())
     return Dispatcher({"/": table}, gatekeeper, deliver=lambda _outgoing: None, rate=10)
 
@@ -46,7 +45,7 @@ def test_a_fault_in_a_use_case_is_answered_and_logged_in_one_line(
 ) -> None:
     dispatcher.connect("alice", "/", address="127.0.0.1", auth=auth("Alice"))
     with caplog.at_level(logging.ERROR, logger="vws"):
-        answer = dispatcher.event("alice", "/", "message", [{}], size=20)
+        answer = dispatcher.event("alice", "/", "message", b'["message",{}]')
     assert answer == {"ok": False, "error": {"code": "internal", "message": "Internal error"}}
     [record] = caplog.records
     fields = cast("Any", record).fields
@@ -58,12 +57,12 @@ def test_a_fault_in_a_use_case_is_answered_and_logged_in_one_line(
 def test_a_fault_on_connecting_refuses_the_client(dispatcher: Dispatcher) -> None:
     with pytest.raises(Refused, match="ERROR: Internal error"):
         dispatcher.connect("mallory", "/", address="127.0.0.1", auth=auth("Mallory"))
-    answer = dispatcher.event("mallory", "/", "message", [{}], size=20)
+    answer = dispatcher.event("mallory", "/", "message", b'["message",{}]')
     assert answer["error"]["code"] == "disconnected"
 
 
 def test_an_event_that_comes_after_the_client_was_forgotten_is_refused(dispatcher: Dispatcher) -> None:
-    assert dispatcher.event("nobody", "/", "message", [{}], size=20)["error"]["code"] == "disconnected"
+    assert dispatcher.event("nobody", "/", "message", b'["message",{}]')["error"]["code"] == "disconnected"
     assert dispatcher.malformed("nobody", "/", "message", size=20)["ok"] is False
 
 

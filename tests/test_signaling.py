@@ -458,12 +458,11 @@ def test_a_signal_needs_a_type_and_a_target(server: Server, clients: Clients, si
     "frame",
     [
         '429["messagePeer",{"type":"offer","target":"Alice","x":NaN}]',
-        '429["messagePeer",{"type":"offer","target":"Alice","x":1e999}]',
         '429["messagePeer",{"type":"offer","target":"Alice","x":' + "[" * 5000 + "]" * 5000 + "}]",
         '429["messagePeer",{"type":"offer","target":"Alice"',
         '451-9["messagePeer",{"type":"offer","target":"Alice","x":{"_placeholder":true,"num":0}}]',
     ],
-    ids=["NaN", "infinite", "deep", "unfinished", "binary"],
+    ids=["NaN", "deep", "unfinished", "binary"],
 )
 def test_what_is_no_plain_json_is_refused_and_the_connection_goes_on(
     server: Server, clients: Clients, frame: str

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vws.transport.strict_json import MAX_DEPTH, dumps, loads
+from vws.core.strict_json import MAX_DEPTH, dumps, loads
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 values = st.recursive(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from vws.core import facts as f
 from vws.core.channels import PeerKind
@@ -15,13 +16,15 @@ from vws.ice import IceServers
 __all__ = ["Announcer", "Outgoing"]
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """One event for some sockets; it goes out on the namespace of its concern where that is open."""
+class Outgoing(Struct, frozen=True, gc=False):
+    """One event for some sockets; it goes out on the namespace of its concern where that is open.
+
+    ``args`` in bytes are JSON already, without an array's brackets.
+    """
 
     to: tuple[str, ...]
     event: Push
-    args: tuple[Any, ...]
+    args: tuple[Any, ...] | bytes
     concern: Concern = Concern.SIGNALING
 
 

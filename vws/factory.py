@@ -19,6 +19,7 @@ from vws.announce import Announcer, Outgoing
 from vws.auth import Gatekeeper
 from vws.claims import Claims
 from vws.config import Config
+from vws.core import strict_json
 from vws.core.account_rows import Rows
 from vws.core.address import client_address
 from vws.core.attempts import FailedAttempts
@@ -35,7 +36,6 @@ from vws.rooms import Rooms
 from vws.signaling import Signaling
 from vws.state.base import LiveState, StateLimits
 from vws.state.memory import MemoryState
-from vws.transport import strict_json
 from vws.transport.gate import Gate
 from vws.transport.server import SocketIO
 
@@ -153,7 +153,7 @@ def _tables(
 
 def _deliver(socketio: SocketIO, outgoing: Sequence[Outgoing]) -> None:
     for message in outgoing:
-        socketio.server.deliver(message.to, message.event.value, message.args, prefer=message.concern.value)
+        socketio.server.deliver(message.to, message.event, message.args, prefer=message.concern)
 
 
 def _flask(config: Config) -> Flask:
@@ -189,6 +189,7 @@ def _mount(app: Flask, socketio: SocketIO, dispatcher: Dispatcher, config: Confi
         at_once=config.max_connections,
         per_address=config.max_connections_per_address,
     )
+    socketio.entrance = gate
     app.wsgi_app = gate  # type: ignore[method-assign]  # how Flask is meant to be wrapped
 
 

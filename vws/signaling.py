@@ -21,7 +21,8 @@ from vws.core.commands import (
 from vws.core.session import Session
 from vws.core.wire import build
 from vws.core.wire.names import Push
-from vws.core.wire.parse import wants_ice
+from vws.core.wire.parse import description, wants_ice
+from vws.core.wire.relay import Body
 from vws.errors import Refused
 from vws.ice import IceServers
 from vws.state.base import LiveState
@@ -40,7 +41,7 @@ class Signaling:
         announcer: Announcer,
         ice: IceServers,
         claims: Claims,
-        busy: Callable[[str], bool],
+        busy: Callable[[str, int], bool],
         clock: Clock,
         enforce_sdp: bool = False,
     ) -> None:
@@ -86,13 +87,13 @@ class Signaling:
     def message_peer(self, session: Session, message: PeerMessage) -> list[Outgoing]:
         """Pass a signal on to one peer, in the sender's true name."""
         route = self._state.route(session.socket_id, message.channel, message.target)
-        if self._busy(route.socket_id):
+        body = self._limit_sdp(session, message.body) if self._enforce_sdp else message.body
+        if message.kind == "offer" and wants_ice(message.body):
+            body = build.with_peer_config(body, self._ice.peer_config(route.account, route.peer_id))
+        text = build.relayed(body, route.sender)
+        if self._busy(route.socket_id, len(text)):
             raise Refused("This peer does not read fast enough.", code="busy")
-        config = self._ice.peer_config(route.account, route.peer_id) if wants_ice(message) else None
-        body = build.relayed(message, route.sender, config)
-        if self._enforce_sdp:
-            body = self._limit_sdp(session, body)
-        return [Outgoing((route.socket_id,), Push.MESSAGE, (body,))]
+        return [Outgoing((route.socket_id,), Push.MESSAGE, text)]
 
     def message(self, session: Session, message: ChannelMessage) -> list[Outgoing]:
         """Pass a message on to everyone else in the sender's channel, in the sender's true name."""
@@ -101,19 +102,15 @@ class Signaling:
         for route in self._state.audience(session.socket_id, message.channel):
             audience.setdefault(route.sender, []).append(route.socket_id)
         return [
-            Outgoing(tuple(dict.fromkeys(to)), Push.MESSAGE, ({**body, "from": sender},))
+            Outgoing(tuple(dict.fromkeys(to)), Push.MESSAGE, build.relayed(body, sender))
             for sender, to in audience.items()
         ]
 
-    def _limit_sdp(self, session: Session, body: dict[str, Any]) -> dict[str, Any]:
+    def _limit_sdp(self, session: Session, body: Body) -> Body:
         """Make session descriptions ask for no more than the plan, whatever type they come under."""
         plan = account_of(self._accounts, session).plan
-        content = body.get("content")
-        if isinstance(content, str) and content.startswith("v="):
-            return {**body, "content": sdp.limit(content, plan)}
-        if isinstance(content, dict) and isinstance(content.get("sdp"), str):
-            return {**body, "content": {**content, "sdp": sdp.limit(content["sdp"], plan)}}
-        return body
+        asked = description(body)
+        return body if asked is None else build.with_description(body, sdp.limit(asked, plan))
 
 
 def _log(name: str, session: Session, **fields: Any) -> None:

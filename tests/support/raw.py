@@ -29,7 +29,6 @@ __all__ = [
     "TEXT",
     "WEBSOCKET",
     "Raw",
-    "close_code",
     "frame",
     "mask",
     "request",
@@ -89,11 +88,6 @@ def mask(data: bytes, key: bytes) -> bytes:
         return data
     repeated = (key * (len(data) // 4 + 1))[: len(data)]
     return bytes(a ^ b for a, b in zip(data, repeated, strict=True))
-
-
-def close_code(payload: bytes) -> int:
-    """Return the code of a close frame; 1005 stands for none, as in section 7.1.5 of RFC 6455."""
-    return int.from_bytes(payload[:2], "big") if payload else 1005
 
 
 class Raw:
@@ -186,11 +180,9 @@ class Raw:
         return list(iter(self.next_frame, None))
 
     def close_code(self) -> int | None:
-        """Read to the end; return the code of the server's close frame, 1005 for one that brings none.
-
-        None when there was no close frame.
-        """
-        return next((close_code(payload) for opcode, payload in self.frames() if opcode == CLOSE), None)
+        """Read to the end; return the code of the server's close frame, None when there was none."""
+        codes = [int.from_bytes(data[:2], "big") for opcode, data in self.frames() if opcode == CLOSE]
+        return codes[0] if codes else None
 
     def reset(self) -> None:
         """End the connection the way a crashed machine does."""

@@ -54,6 +54,7 @@ class Peer:
     peer_id: str
     kind: PeerKind
     account: str
+    channel: Channel = field(repr=False)
     sources: set[str] = field(default_factory=set)
     announced_to: str = ""
     announced_at: int = 0

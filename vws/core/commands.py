@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from msgspec import Raw, Struct
+
 __all__ = [
     "Action",
     "ChannelMessage",
@@ -70,22 +72,26 @@ class Unsubscribe:
     channel: str
 
 
-@dataclass(frozen=True, slots=True)
-class PeerMessage:
-    """A signal for one peer; ``channel`` None means: find the one we share."""
+class PeerMessage(Struct, frozen=True, gc=False):
+    """A signal for one peer; ``channel`` None means: find the one we share.
+
+    The values of ``body`` are JSON as it came.
+    """
 
     kind: str
     target: str
     channel: str | None
-    body: dict[str, Any]
+    body: dict[str, Raw]
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelMessage:
-    """Something for everyone else in the sender's channel, or in all of them when none is named."""
+class ChannelMessage(Struct, frozen=True, gc=False):
+    """Something for everyone else in the sender's channel, or in all of them when none is named.
+
+    The values of ``body`` are JSON as it came.
+    """
 
     channel: str | None
-    body: dict[str, Any]
+    body: dict[str, Raw]
 
 
 @dataclass(frozen=True, slots=True)

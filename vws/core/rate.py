@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
 
 __all__ = ["Budget"]
 
@@ -13,20 +14,22 @@ class Budget:
 
     rate: float
     burst: float
-    left: float = field(init=False)
-    _updated: float | None = None
-
-    def __post_init__(self) -> None:
-        self.left = self.burst
+    left: float = math.inf
+    _updated: float = math.inf
 
     def spend(self, now: float, cost: float = 1) -> bool:
-        """Take what an event costs at ``now`` in seconds; False when not enough is left."""
+        """Take what an event costs at ``now`` in seconds; False when not enough is left.
+
+        An event that costs more than a burst is allowed on a full budget, and paid off later.
+        """
         if not self.rate:
             return True
-        since = 0 if self._updated is None else max(0, now - self._updated)
-        self.left = min(self.burst, self.left + since * self.rate)
+        left = self.left
+        if now > self._updated:
+            left += (now - self._updated) * self.rate
+        if left > self.burst:
+            left = self.burst
         self._updated = now
-        if self.left < min(cost, self.burst):
-            return False
-        self.left -= cost
-        return True
+        allowed = left >= cost or left >= self.burst
+        self.left = left - cost if allowed else left
+        return allowed

@@ -14,18 +14,30 @@ from vws.core.session import Session
 from vws.core.wire import build
 from vws.core.wire.names import Concern, Event, Push
 from vws.core.wire.parse import peer_named, room_named
-from vws.errors import VWSError
+from vws.core.wire.relay import arguments
+from vws.errors import BadInput, VWSError
 
-__all__ = ["EventTable", "Handler", "no_event", "peer_error", "room_error", "room_publish_error"]
+__all__ = [
+    "EventTable",
+    "Handler",
+    "no_event",
+    "peer_error",
+    "room_error",
+    "room_publish_error",
+    "with_arguments",
+]
 
-Refusal = Callable[[Session, Sequence[Any], VWSError], list[Outgoing]]
+Refusal = Callable[[Session, bytes, VWSError], list[Outgoing]]
 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """How one event is read, what is done, and which events tell its sender that it was refused."""
+    """How one event is read, what is done, and which events tell its sender that it was refused.
 
-    parse: Callable[[Sequence[Any]], Any]
+    Events come as they were sent, a JSON array with the event's name first.
+    """
+
+    parse: Callable[[bytes], Any]
     run: Callable[[Session, Any], list[Outgoing]]
     refuse: Refusal
 
@@ -33,7 +45,14 @@ class Handler:
 EventTable = Mapping[Event, Handler]
 
 
-def no_event(_session: Session, _args: Sequence[Any], _error: VWSError) -> list[Outgoing]:
+def with_arguments(
+    parse: Callable[[Sequence[Any]], Any], run: Callable[[Session, Any], list[Outgoing]], refuse: Refusal
+) -> Handler:
+    """Make the handler of an event whose parser takes its arguments decoded."""
+    return Handler(lambda payload: parse(arguments(payload)), run, refuse)
+
+
+def no_event(_session: Session, _payload: bytes, _error: VWSError) -> list[Outgoing]:
     """Leave it to the acknowledgement: the protocol has no error event here."""
     return []
 
@@ -41,9 +60,10 @@ def no_event(_session: Session, _args: Sequence[Any], _error: VWSError) -> list[
 def peer_error(push: Push) -> Refusal:
     """Answer with `publishError` or `subscribeError`."""
 
-    def refuse(session: Session, args: Sequence[Any], error: VWSError) -> list[Outgoing]:
-        payload = build.error_for_peer(peer_named(args) or session.user or "", error.message)
-        return [Outgoing((session.socket_id,), push, (payload,))]
+    def refuse(session: Session, payload: bytes, error: VWSError) -> list[Outgoing]:
+        peer_id = peer_named(_readable(payload)) or session.user or ""
+        answer = build.error_for_peer(peer_id, error.message)
+        return [Outgoing((session.socket_id,), push, (answer,))]
 
     return refuse
 
@@ -51,17 +71,25 @@ def peer_error(push: Push) -> Refusal:
 def room_error(concern: Concern) -> Refusal:
     """Answer with `roomUpdate {room, error}`."""
 
-    def refuse(session: Session, args: Sequence[Any], error: VWSError) -> list[Outgoing]:
-        payload = build.room_error(room_named(args), error.message)
-        return [Outgoing((session.socket_id,), Push.ROOM_UPDATE, (payload,), concern)]
+    def refuse(session: Session, payload: bytes, error: VWSError) -> list[Outgoing]:
+        answer = build.room_error(room_named(_readable(payload)), error.message)
+        return [Outgoing((session.socket_id,), Push.ROOM_UPDATE, (answer,), concern)]
 
     return refuse
 
 
-def room_publish_error(session: Session, args: Sequence[Any], error: VWSError) -> list[Outgoing]:
+def room_publish_error(session: Session, payload: bytes, error: VWSError) -> list[Outgoing]:
     """Answer with `publishError`, too: one shipped client breaks on `roomUpdate.error` alone."""
     publish_error = build.error_for_peer(session.user or "", error.message)
     return [
         Outgoing((session.socket_id,), Push.PUBLISH_ERROR, (publish_error,)),
-        *room_error(Concern.ROOM)(session, args, error),
+        *room_error(Concern.ROOM)(session, payload, error),
     ]
+
+
+def _readable(payload: bytes) -> Sequence[Any]:
+    """Return the arguments of a refused event, none when they cannot be read."""
+    try:
+        return arguments(payload)
+    except BadInput:
+        return ()

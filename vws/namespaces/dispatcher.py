@@ -86,28 +86,26 @@ class Dispatcher:
         budget = Budget(rate=self._rate, burst=2 * self._rate)
         self._clients[socket_id] = _Client(session, parse_auth(auth), budget)
 
-    def event(
-        self, socket_id: str, namespace: str, name: str, args: list[Any], *, size: int
-    ) -> dict[str, Any]:
+    def event(self, socket_id: str, namespace: str, name: str, payload: bytes) -> Mapping[str, Any]:
         """Carry out an event and send what comes of it; return the acknowledgement."""
         client = self._clients.get(socket_id)
         if client is None:
             return build.ack_error(Refused("This connection is closed.", code="disconnected"))
         handler = self._tables[namespace].get(name)
         try:
-            self._spend(client, name, size)
+            _spend(client, name, len(payload))
             if handler is None:
                 raise BadInput("unknown event", code="unknown-event")
-            outgoing = handler.run(client.session, handler.parse(args))
+            outgoing = handler.run(client.session, handler.parse(payload))
         except VWSError as error:
-            return self._refused(client, handler, name, args, error)
+            return self._refused(client, handler, name, payload, error)
         except Exception as error:
             _log_failure(name, error)
-            return self._refused(client, handler, name, args, VWSError("Internal error", code="internal"))
+            return self._refused(client, handler, name, payload, VWSError("Internal error", code="internal"))
         self._deliver(outgoing)
-        return build.ack_ok()
+        return build.ACK_OK
 
-    def malformed(self, socket_id: str, namespace: str, name: str, *, size: int) -> dict[str, Any]:
+    def malformed(self, socket_id: str, namespace: str, name: str, *, size: int) -> Mapping[str, Any]:
         """Refuse an event whose payload could not be read or has attachments."""
         client = self._clients.get(socket_id)
         handler = self._tables[namespace].get(name)
@@ -115,10 +113,10 @@ class Dispatcher:
         if client is None:
             return build.ack_error(error)
         try:
-            self._spend(client, name, size)
+            _spend(client, name, size)
         except Refused as refusal:
             error = refusal
-        return self._refused(client, handler, name, [], error)
+        return self._refused(client, handler, name, b"", error)
 
     def disconnect(self, socket_id: str, reason: str) -> None:
         client = self._clients.pop(socket_id, None)
@@ -127,19 +125,20 @@ class Dispatcher:
 
     # --- the pieces ---
 
-    def _spend(self, client: _Client, name: str, size: int) -> None:
-        """Charge an event, a large one as several: what is relayed costs its recipients, too."""
-        if not client.budget.spend(time.monotonic(), cost=1 + size // EVENT_SIZE.get(name, OTHER_EVENT_SIZE)):
-            raise Refused("Too many events.", code="too-many-events")
-
     def _refused(
-        self, client: _Client, handler: Handler | None, name: str, args: Sequence[Any], error: VWSError
-    ) -> dict[str, Any]:
+        self, client: _Client, handler: Handler | None, name: str, payload: bytes, error: VWSError
+    ) -> Mapping[str, Any]:
         if name not in QUIET and client.log_budget.spend(time.monotonic()):
             _log("refused", client.session, event=name, reason=error.message)
         if handler is not None:
-            self._deliver(handler.refuse(client.session, args, error))
+            self._deliver(handler.refuse(client.session, payload, error))
         return build.ack_error(error)
+
+
+def _spend(client: _Client, name: str, size: int) -> None:
+    """Charge an event, a large one as several: what is relayed costs its recipients, too."""
+    if not client.budget.spend(time.monotonic(), 1 + size // EVENT_SIZE.get(name, OTHER_EVENT_SIZE)):
+        raise Refused("Too many events.", code="too-many-events")
 
 
 def _log(name: str, session: Session, **fields: Any) -> None:

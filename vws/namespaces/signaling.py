@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vws.core.wire import parse
 from vws.core.wire.names import Event, Push
-from vws.namespaces.base import EventTable, Handler, no_event, peer_error
+from vws.namespaces.base import EventTable, Handler, no_event, peer_error, with_arguments
 from vws.signaling import Signaling
 
 __all__ = ["signaling_events"]
@@ -13,10 +13,10 @@ __all__ = ["signaling_events"]
 def signaling_events(signaling: Signaling) -> EventTable:
     publish_error, subscribe_error = peer_error(Push.PUBLISH_ERROR), peer_error(Push.SUBSCRIBE_ERROR)
     return {
-        Event.PUBLISH: Handler(parse.parse_publish, signaling.publish, publish_error),
-        Event.UNPUBLISH: Handler(parse.parse_unpublish, signaling.unpublish, publish_error),
-        Event.SUBSCRIBE: Handler(parse.parse_subscribe, signaling.subscribe, subscribe_error),
-        Event.UNSUBSCRIBE: Handler(parse.parse_unsubscribe, signaling.unsubscribe, subscribe_error),
+        Event.PUBLISH: with_arguments(parse.parse_publish, signaling.publish, publish_error),
+        Event.UNPUBLISH: with_arguments(parse.parse_unpublish, signaling.unpublish, publish_error),
+        Event.SUBSCRIBE: with_arguments(parse.parse_subscribe, signaling.subscribe, subscribe_error),
+        Event.UNSUBSCRIBE: with_arguments(parse.parse_unsubscribe, signaling.unsubscribe, subscribe_error),
         Event.MESSAGE_PEER: Handler(parse.parse_peer_message, signaling.message_peer, no_event),
         Event.MESSAGE: Handler(parse.parse_channel_message, signaling.message, no_event),
     }

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from vws.core.accounts import Account
 from vws.core.commands import (
     Publish,
@@ -55,8 +57,7 @@ class StateLimits:
     history_ttl: int = 600_000
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True, gc=False):
     """Where a signal goes, and as whom: ``sender`` is the sender's peerID in ``channel``."""
 
     socket_id: str

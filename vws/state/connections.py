@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from vws.core.accounts import Account
 from vws.core.channels import Peer
 from vws.core.ledger import Ledger
 from vws.core.session import Session
-from vws.errors import Refused
+from vws.errors import NotFound, Refused
 from vws.state.base import Gone
 
 __all__ = ["Connection", "Connections"]
@@ -21,7 +22,16 @@ class Connection:
     session: Session
     account: Account
     peers: dict[str, Peer] = field(default_factory=dict)
-    rooms: set[str] = field(default_factory=set)
+    rooms: frozenset[str] = frozenset()
+
+    def seats(self, channel: str | None) -> Collection[Peer]:
+        """Return the connection's peer in the channel, or in all where None is named; raise `NotFound`."""
+        if channel is None and self.peers:
+            return self.peers.values()
+        own = self.peers.get(channel or "")
+        if own is None:
+            raise NotFound("You are not in this channel.", code="not-in-channel")
+        return (own,)
 
 
 class Connections:

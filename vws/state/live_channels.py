@@ -19,7 +19,7 @@ from vws.core.facts import (
     SubscriptionRefused,
 )
 from vws.core.ledger import Ledger
-from vws.errors import NotFound, Refused
+from vws.errors import Refused
 from vws.state.base import NOBODY, StateLimits
 from vws.state.connections import Connection, Connections
 from vws.state.fitting import Fitting
@@ -46,14 +46,6 @@ class LiveChannels:
 
     def open(self, scope: str, name: str) -> Channel:
         return self._seats.open(scope, name)
-
-    def shared(self, connection: Connection, name: str | None) -> list[tuple[Peer, Channel]]:
-        """Return the one channel asked for, or all the connection is in, each with its own peer there."""
-        names = list(connection.peers) if name is None else [name]
-        if not names or names[0] not in connection.peers:
-            raise NotFound("You are not in this channel.", code="not-in-channel")
-        scope = connection.session.scope
-        return [(connection.peers[each], self._seats.open(scope, each)) for each in names]
 
     # --- broadcasters ---
 
@@ -149,7 +141,8 @@ class LiveChannels:
         self, connection: Connection, channel: Channel, peer_id: str, *, kind: PeerKind, sources: set[str]
     ) -> None:
         session = connection.session
-        self._seats.sit(connection, channel, Peer(session.socket_id, peer_id, kind, session.account, sources))
+        peer = Peer(session.socket_id, peer_id, kind, session.account, channel, sources)
+        self._seats.sit(connection, channel, peer)
 
     # --- who may watch from outside of the rooms ---
 

@@ -58,7 +58,7 @@ class LiveRooms:
             raise Refused("You are in too many rooms.", code="too-many")
         participant = Participant(session.socket_id, session.user or "", when, session.role)
         room.enter(participant, first_is_owner=connection.account.room_owner)
-        connection.rooms.add(room.name)
+        connection.rooms |= {room.name}
         self._rooms.keep(room)
         return ParticipantJoined(room.name, room.members, participant)
 
@@ -72,7 +72,7 @@ class LiveRooms:
 
     def leave(self, connection: Connection, room: Room, *, when: int) -> list[Fact]:
         """Leave a room: first the streams, shown and watched, then the participant."""
-        connection.rooms.discard(room.name)
+        connection.rooms -= {room.name}
         facts: list[Fact] = []
         for stream in list(room.streams.values()):
             if stream.socket_id == connection.session.socket_id:

@@ -108,17 +108,17 @@ class MemoryState:
         return self._channels.leave(connection, channel, when=when)
 
     def route(self, socket_id: str, channel: str | None, target: str) -> Route:
-        for own, shared in self._channels.shared(self._connections.get(socket_id), channel):
-            peer = shared.peers.get(target)
+        for own in self._connections.get(socket_id).seats(channel):
+            peer = own.channel.peers.get(target)
             if peer is not None:
-                return route_to(own, peer, shared)
+                return route_to(own, peer)
         raise NotFound(f"No such peer in your channel: {target}", code="no-such-peer")
 
     def audience(self, socket_id: str, channel: str | None) -> list[Route]:
         return [
-            route_to(own, peer, shared)
-            for own, shared in self._channels.shared(self._connections.get(socket_id), channel)
-            for peer in shared.peers.values()
+            route_to(own, peer)
+            for own in self._connections.get(socket_id).seats(channel)
+            for peer in own.channel.peers.values()
             if peer is not own
         ]
 

@@ -10,8 +10,8 @@ from vws.state.base import ChannelView, PeerView, RoomView, Route
 __all__ = ["channel_view", "entered", "room_view", "route_to"]
 
 
-def route_to(own: Peer, peer: Peer, channel: Channel) -> Route:
-    return Route(peer.socket_id, peer.account, peer.peer_id, channel.name, own.peer_id)
+def route_to(own: Peer, peer: Peer) -> Route:
+    return Route(peer.socket_id, peer.account, peer.peer_id, peer.channel.name, own.peer_id)
 
 
 def entered(room: Room, socket_id: str) -> RoomEntered:

@@ -81,11 +81,13 @@ class Engine(engineio.Server):  # type: ignore[misc]  # python-engineio has no t
         session.connected = True
         return self._ok(session.poll(), jsonp_index=jsonp_index)
 
-    def open(self, stream: Stream, early: bytes = b"", *, address: str) -> None:
-        """Begin a session over a WebSocket whose handshake is done."""
+    def open(self, stream: Stream, early: bytes = b"", *, address: str, answer: bytes = b"") -> None:
+        """Begin a session over a WebSocket; ``answer`` is what its handshake still waits for."""
         connection = self.connection(stream)
         session = WebSocketSession(self, self.generate_id(), connection)
         self._enter(session, address)
+        if answer:
+            session.push(answer)
         greeting = json.dumps(self._greeting(session.sid, "websocket"), separators=(",", ":"))
         session.push(encode_text(b"0" + greeting.encode()))
         connection.start(early)

@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs
 
+from vws.transport.clock import Clock
 from vws.transport.engine import Engine
+from vws.transport.handshake import Handshake
+from vws.transport.streams import PlainStream
 
 __all__ = ["Gate"]
 
@@ -38,6 +41,21 @@ class Gate:
             start_response("503 Service Unavailable", [("Content-Type", "text/plain"), ("Retry-After", "5")])
             return [b"Too many connections"]
         return self._sockets(environ, start_response)
+
+    @property
+    def timers(self) -> Clock:
+        return self._engine.timers
+
+    def welcome(self, handshake: Handshake, stream: PlainStream, early: bytes) -> bool:
+        """`visitor.Entrance`: begin a session, unless its origin needs a closer look or all is full."""
+        allowed = self._engine.cors_allowed_origins
+        if allowed != "*" and handshake.origin not in (*allowed, ""):
+            return False
+        if self._full(handshake.environ):
+            return False
+        address = self._engine.address_of(handshake.environ)
+        self._engine.open(stream, early, address=address, answer=handshake.answer)
+        return True
 
     def _full(self, environ: dict[str, Any]) -> bool:
         if self._engine.closing or 0 < self._at_once <= len(self._engine.sockets):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 from socketio.packet import Packet
 
-from vws.transport import strict_json
+from vws.core import strict_json
 
 __all__ = ["Incoming", "Kind", "TextPacket", "decode"]
 
@@ -32,19 +32,17 @@ class TextPacket(Packet):  # type: ignore[misc]  # python-socketio is untyped
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A packet; ``valid`` is False when its payload could not be read, and ``data`` is None then.
+    """A packet. An event's ``payload`` is its JSON array as it came, other packets' is decoded in ``data``.
 
-    ``event`` is the name of the event even of an invalid one, as far as it could be told; ``size`` is the
-    packet's length in characters.
+    ``event`` is the event's name, None where it could not be told.
     """
 
     kind: Kind
     namespace: str
     id: int | None
-    data: Any
-    valid: bool = True
-    event: str = ""
-    size: int = field(default=0, compare=False)
+    event: str | None = None
+    payload: bytes = b""
+    data: Any = None
 
 
 _PACKET = re.compile(
@@ -58,27 +56,25 @@ def decode(text: str) -> Incoming | None:
     match = _PACKET.fullmatch(text)
     if match is None:
         return None
-    kind, _, namespace, packet_id, body = match.groups()
-    name = _EVENT_NAME.match(body)
-    frame = Incoming(
-        Kind(int(kind)),
-        (namespace or "/").partition("?")[0],
-        int(packet_id) if packet_id else None,
-        None,
-        valid=False,
-        size=len(text),
-        event=name[1] if name else "",
-    )
-    return _with_payload(frame, body)
+    digit, _, namespace, number, body = match.groups()
+    kind, where = Kind(int(digit)), (namespace or "/").partition("?")[0]
+    packet_id = int(number) if number else None
+    if kind in (Kind.EVENT, Kind.BINARY_EVENT):
+        return Incoming(kind, where, packet_id, _name(body), body.encode())
+    return Incoming(kind, where, packet_id, data=_data(body))
 
 
-def _with_payload(frame: Incoming, body: str) -> Incoming:
+def _name(body: str) -> str | None:
+    """Return an event's name, without reading all of it where it is spelled as clients do."""
+    match = _EVENT_NAME.match(body)
+    if match is not None:
+        return match[1]
+    event = _data(body)
+    return event[0] if isinstance(event, list) and event and isinstance(event[0], str) else None
+
+
+def _data(body: str) -> Any:
     try:
-        data = strict_json.loads(body) if body else None
+        return strict_json.loads(body) if body else None
     except ValueError:
-        return frame
-    if frame.kind is Kind.EVENT:
-        if not (isinstance(data, list) and data and isinstance(data[0], str)):
-            return frame
-        return replace(frame, data=data, valid=True, event=data[0])
-    return replace(frame, data=data, valid=True)
+        return None

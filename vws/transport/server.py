@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -11,12 +11,15 @@ import flask_socketio
 import socketio
 from socketio import packet
 
+from vws.core import strict_json
 from vws.errors import Refused
 from vws.transport.clients import Client, Session
 from vws.transport.engine import Engine
 from vws.transport.frames import encode_text
+from vws.transport.lanes import Lanes
 from vws.transport.manager import ClientManager
 from vws.transport.packets import Incoming, Kind, TextPacket, decode
+from vws.transport.visitor import Entrance
 
 __all__ = ["Application", "Server", "SocketIO"]
 
@@ -35,15 +38,14 @@ class Application(Protocol):
     def connect(self, socket_id: str, namespace: str, *, address: str, auth: object) -> None:
         """Admit a client to a namespace; raise `Refused` with the message it is shown. May wait."""
 
-    def event(
-        self, socket_id: str, namespace: str, name: str, args: list[Any], *, size: int
-    ) -> dict[str, Any]:
-        """Handle an event of ``size`` characters and return its acknowledgement.
+    def event(self, socket_id: str, namespace: str, name: str, payload: bytes) -> Mapping[str, Any]:
+        """Handle an event and return its acknowledgement.
 
-        May wait; the client's next event waits, too.
+        ``payload`` is the event's JSON array as it came, its name first: UTF-8, but maybe not JSON at all.
+        May wait unless the event is one of `instant`; the client's next event waits, too.
         """
 
-    def malformed(self, socket_id: str, namespace: str, name: str, *, size: int) -> dict[str, Any]:
+    def malformed(self, socket_id: str, namespace: str, name: str, *, size: int) -> Mapping[str, Any]:
         """Answer an event that could not be read; return its acknowledgement."""
 
     def disconnect(self, socket_id: str, reason: str) -> None:
@@ -69,6 +71,8 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
         super().__init__(client_manager=ClientManager(), **options, **engine_options)
         self.packet_class = TextPacket
         self.clients = self.manager.clients
+        self._never_wait = {None, *application.instant}  # without a name it is refused, which takes no time
+        self._lanes = Lanes(application.namespaces, application.instant)
         self.eio.new_client, self.eio.on_end = self._new_client, self._ended
 
     def _engineio_server_class(self) -> type[Engine]:
@@ -94,14 +98,19 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
     # --- arriving: `clients.Taker` ---
 
     def take_at_once(self, client: Client, packet: bytes) -> bool:
-        """Handle events that never wait; refuse what nobody knows yet and is too large."""
+        """Handle a packet that needs no waiting for anything; False for others."""
+        lane = self._lanes.find(packet)
+        if lane is not None and lane[0] in client.namespaces:
+            namespace, event, start = lane
+            self.application.event(client.id, namespace, event, packet[start:])
+            return True
         incoming = decode(packet[1:].decode())
         if incoming is None:
             return True
-        if incoming.kind not in (Kind.CONNECT, Kind.EVENT) or incoming.event in self.application.instant:
-            self._take(client, incoming)
-            return True
-        return False
+        if incoming.kind is Kind.CONNECT or incoming.event not in self._never_wait:
+            return False
+        self._take(client, incoming)
+        return True
 
     def take(self, client: Client, packet: bytes) -> None:
         incoming = decode(packet[1:].decode())
@@ -146,14 +155,13 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
         self._send(client, TextPacket(packet.CONNECT_ERROR, {"message": message}, namespace=namespace))
 
     def _take_event(self, client: Client, incoming: Incoming) -> None:
-        namespace, size = incoming.namespace, incoming.size
+        namespace, name = incoming.namespace, incoming.event
         if namespace not in client.namespaces:
             return
-        if incoming.kind is Kind.EVENT and incoming.valid:
-            name, args = incoming.data[0], incoming.data[1:]
-            ack = self.application.event(client.id, namespace, name, args, size=size)
+        if incoming.kind is Kind.EVENT and name is not None:
+            ack = self.application.event(client.id, namespace, name, incoming.payload)
         else:
-            ack = self.application.malformed(client.id, namespace, incoming.event, size=size)
+            ack = self.application.malformed(client.id, namespace, name or "", size=len(incoming.payload))
         if incoming.id is not None:
             self._send(client, TextPacket(packet.ACK, [ack], namespace=namespace, id=incoming.id))
 
@@ -181,10 +189,13 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
 
     # --- sending ---
 
-    def deliver(self, socket_ids: Sequence[str], event: str, args: tuple[Any, ...], *, prefer: str) -> None:
+    def deliver(
+        self, socket_ids: Sequence[str], event: str, args: tuple[Any, ...] | bytes, *, prefer: str
+    ) -> None:
         """Send an event, encoded once per namespace; each client gets it on one.
 
-        That is ``prefer`` where the client has it open, else `/`, else any that it has.
+        That is ``prefer`` where the client has it open, else `/`, else any that it has. Arguments that are
+        bytes are JSON already, without the array's brackets.
         """
         frames: dict[str, bytes] = {}
         for sid in socket_ids:
@@ -230,14 +241,19 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
             self._send(client, TextPacket(packet.DISCONNECT, namespace=namespace))
 
 
-def _event_frame(namespace: str, event: str, args: tuple[Any, ...]) -> bytes:
-    return encode_text(b"4" + TextPacket(packet.EVENT, [event, *args], namespace=namespace).encode().encode())
+def _event_frame(namespace: str, event: str, args: tuple[Any, ...] | bytes) -> bytes:
+    if not isinstance(args, bytes):
+        args = strict_json.dumps(args)[1:-1].encode()
+    where = b"" if namespace == "/" else namespace.encode() + b","
+    return encode_text(b'42%b["%b",%b]' % (where, event.encode(), args))
 
 
 class SocketIO(flask_socketio.SocketIO):  # type: ignore[misc]  # Flask-SocketIO has no type information
     """Flask-SocketIO around our `Server`; events never pass through Flask's request context."""
 
     server: Server
+    entrance: Entrance
+    """Where handshakes enter that need no request handler."""
 
     def init_app(self, app: Any, **options: Any) -> None:
         """Mount the server in front of the Flask app, at `/socket.io/`."""

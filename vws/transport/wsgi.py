@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import socket
 import ssl
 from typing import Any
 
 import gevent
 from gevent import pywsgi
+from gevent.socket import socket as GeventSocket  # noqa: N812 - a class, whatever its case
 from geventwebsocket.gunicorn.workers import GeventWebSocketWorker
 
 from vws.errors import ConfigError
 from vws.transport.handler import Handler
+from vws.transport.visitor import Entrance, Visitor
 
 __all__ = ["WebServer", "Worker", "check_certificate"]
 
@@ -30,13 +34,50 @@ def check_certificate(key: str, cert: str) -> None:
 
 
 class WebServer(pywsgi.WSGIServer):
-    """Serves requests by `Handler`; clients that break TLS or HTTP are dropped without a traceback."""
+    """Serves requests by `Handler`; clients that break TLS or HTTP are dropped without a traceback.
+
+    Over plain TCP, connections are given to `Visitor` first; those that begin with a handshake never cost a
+    greenlet.
+    """
 
     handler_class = Handler
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, listener: Any, application: Any = None, **options: Any) -> None:
         options["log"] = options["error_log"] = None
-        super().__init__(*args, **options)
+        super().__init__(listener, application, **options)
+        socketio = getattr(application, "extensions", {}).get("socketio")
+        self._entrance: Entrance | None = getattr(socketio, "entrance", None)
+
+    def init_socket(self) -> None:
+        super().init_socket()
+        if self.family != socket.AF_UNIX:  # small packets leave at once: waiting for more costs 40 ms each
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def do_read(self) -> Any:
+        """Accept a connection; a bare descriptor will do where no request handler is needed yet."""
+        if self._entrance is None or self.ssl_args or self.family == socket.AF_UNIX:
+            return super().do_read()
+        listener: Any = self.socket
+        try:
+            accepted: tuple[int, Any] = listener._accept()  # noqa: SLF001 - as gevent's own server does
+        except BlockingIOError:
+            return None
+        return accepted
+
+    def do_handle(self, *args: Any) -> None:
+        first, address = args
+        if isinstance(first, int) and self._entrance is not None:
+            Visitor(first, address, entrance=self._entrance, house=self)
+        else:
+            super().do_handle(*args)
+
+    def hand_over(self, fd: int, address: Any, early: bytes) -> None:
+        """Serve a connection of which ``early`` was read already."""
+        if self.full():  # waiting for a free place is not possible here
+            os.close(fd)
+            return
+        base: Any = super()
+        base.do_handle(GeventSocket(self.family, fileno=fd), address, early)
 
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> Any:
         try:
@@ -52,12 +93,29 @@ class WebServer(pywsgi.WSGIServer):
         server: Any = self  # gevent's type information gets this attribute wrong
         return server.wrap_socket(client_socket, **server.ssl_args)
 
-    def handle(self, sock: Any, address: Any) -> None:
+    def handle(self, sock: Any, address: Any, early: bytes = b"") -> None:
         sock.settimeout(REQUEST_TIMEOUT)
-        if sock.family != socket.AF_UNIX:  # small packets leave at once: waiting for more costs 40 ms each
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        rfile = io.BufferedReader(_Replay(early, sock)) if early else None
         with contextlib.suppress(OSError):  # the client went away, or was too slow
-            super().handle(sock, address)
+            self.handler_class(sock, address, self, rfile).handle()
+
+
+class _Replay(io.RawIOBase):
+    """A socket of which some bytes were read already."""
+
+    def __init__(self, early: bytes, sock: Any) -> None:
+        self._early = early
+        self._sock = sock
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._early:
+            return int(self._sock.recv_into(buffer))
+        size = min(len(buffer), len(self._early))
+        buffer[:size], self._early = self._early[:size], self._early[size:]
+        return size
 
 
 class Worker(GeventWebSocketWorker):  # type: ignore[misc]  # no type information

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from msgspec import Raw
+
 from vws.core.channels import Peer
-from vws.core.commands import PeerMessage
 from vws.core.rooms import Participant, Stream
-from vws.core.wire import listings
+from vws.core.wire import listings, relay
 from vws.core.wire.names import CHANNEL, SERVER
 from vws.errors import VWSError
 
 __all__ = [
+    "ACK_OK",
     "ack_error",
-    "ack_ok",
     "action_taken",
     "error_for_peer",
     "message_new",
@@ -30,14 +31,14 @@ __all__ = [
     "stream_info",
     "stream_removed",
     "unpublished",
+    "with_description",
+    "with_peer_config",
 ]
 
 Payload = dict[str, Any]
 
-
-def ack_ok(**more: Any) -> Payload:
-    """Build ``{ok: true, …}``."""
-    return {"ok": True, **more}
+ACK_OK: Mapping[str, Any] = {"ok": True}
+"""The acknowledgement of everything that succeeds."""
 
 
 def ack_error(error: VWSError) -> Payload:
@@ -84,13 +85,24 @@ def unpublished(player: Peer, channel: str) -> Payload:
     return {"type": "unpublished", "from": SERVER, "target": player.peer_id, "channel": channel}
 
 
-def relayed(message: PeerMessage, sender: str, peer_config: Payload | None) -> Payload:
-    """Pass a peer's signal on, stamped with its sender; unknown keys are kept."""
-    body = {**message.body, "from": sender}
-    if peer_config is not None:
-        own = body.get("peerConfig")
-        body["peerConfig"] = {**(own if isinstance(own, dict) else {}), **peer_config}
-    return body
+def relayed(body: Mapping[str, object], sender: str) -> bytes:
+    """Pass a client's object on, stamped with its sender; unknown keys are kept."""
+    return relay.encode({**body, "from": sender})
+
+
+def with_peer_config(body: relay.Body, peer_config: Payload) -> relay.Body:
+    """Add ICE servers to an offer; what else its own configuration says is kept."""
+    own = relay.members(body.get("peerConfig")) or {}
+    return {**body, "peerConfig": Raw(relay.encode({**own, **peer_config}))}
+
+
+def with_description(body: relay.Body, sdp: str) -> relay.Body:
+    """Put another SDP where the message carries one."""
+    inner = relay.members(body.get("content"))
+    description = relay.raw(sdp)
+    if inner is not None:
+        description = Raw(relay.encode({**inner, "sdp": description}))
+    return {**body, "content": description}
 
 
 # --- `publishError`, `subscribeError` -----------------------------------------------------------------

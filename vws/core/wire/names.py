@@ -45,6 +45,8 @@ SERVER_TYPES = frozenset({"peers", "peer", "peerLeft", "unpublished"})
 class Event(StrEnum):
     """What a client sends."""
 
+    __hash__ = str.__hash__
+
     PUBLISH = "publish"
     UNPUBLISH = "unpublish"
     SUBSCRIBE = "subscribe"
@@ -62,6 +64,8 @@ class Event(StrEnum):
 class Push(StrEnum):
     """What a client is sent."""
 
+    __hash__ = str.__hash__
+
     MESSAGE = "message"
     UNPUBLISH = "unpublish"
     PUBLISH_ERROR = "publishError"
@@ -71,6 +75,8 @@ class Push(StrEnum):
 
 class Concern(StrEnum):
     """What an event is about; each has a dedicated namespace beside `/`."""
+
+    __hash__ = str.__hash__
 
     SIGNALING = "/signaling"
     ROOM = "/room"

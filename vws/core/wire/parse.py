@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, cast
+
+from msgspec import DecodeError, Meta, Raw
+from msgspec.json import Decoder
 
 from vws.core.commands import (
     Action,
@@ -23,6 +26,7 @@ from vws.core.commands import (
     Unpublish,
     Unsubscribe,
 )
+from vws.core.wire import relay
 from vws.core.wire.names import (
     DEFAULT_CHANNEL,
     MAX_BAN_MINUTES,
@@ -36,6 +40,7 @@ from vws.core.wire.names import (
 from vws.errors import BadInput
 
 __all__ = [
+    "description",
     "is_name",
     "parse_channel_message",
     "parse_peer_message",
@@ -78,29 +83,34 @@ def parse_unsubscribe(args: Sequence[Any]) -> Unsubscribe:
     return Unsubscribe(*_peer_and_channel(args))
 
 
-def parse_peer_message(args: Sequence[Any]) -> PeerMessage:
-    """Read one object ``{type, target, channel?, …}``."""
-    body = _object(_arity(args, 1, 1)[0], "message")
-    kind = body.get("type")
-    if not isinstance(kind, str) or not kind:
-        raise BadInput("message.type must be a string")
-    _refuse_server_type(kind)
-    return PeerMessage(kind, _name(body.get("target"), "target"), _optional_channel(body), body)
+def parse_peer_message(payload: bytes) -> PeerMessage:
+    """Read an event with one object ``{type, target, channel?, …}``, which stays JSON."""
+    body = relay.split(payload) or _carefully(payload)
+    kind = _kind_in(body)
+    if not kind:
+        raise BadInput(_NO_TYPE)
+    return PeerMessage(kind, _target_in(body), _channel_in(body), body)
 
 
-def parse_channel_message(args: Sequence[Any]) -> ChannelMessage:
-    """Read one object ``{channel?, …}``."""
-    body = _object(_arity(args, 1, 1)[0], "message")
-    _refuse_server_type(body.get("type"))
-    return ChannelMessage(_optional_channel(body), body)
+def parse_channel_message(payload: bytes) -> ChannelMessage:
+    """Read an event with one object ``{channel?, …}``, which stays JSON."""
+    body = relay.split(payload) or _carefully(payload)
+    _kind_in(body)
+    return ChannelMessage(_channel_in(body), body)
 
 
-def wants_ice(message: PeerMessage) -> bool:
-    """Say whether this is an offer that brings no ICE servers of its own."""
-    if message.kind != "offer":
-        return False
-    peer_config = message.body.get("peerConfig")
-    return not (isinstance(peer_config, dict) and peer_config.get("iceServers"))
+def wants_ice(offer: relay.Body) -> bool:
+    """Say whether an offer brings no ICE servers of its own."""
+    peer_config = relay.members(offer.get("peerConfig"))
+    return not (peer_config and relay.value(peer_config.get("iceServers")))
+
+
+def description(body: relay.Body) -> str | None:
+    """Return the SDP that a message carries, as its content or within it."""
+    content = body.get("content")
+    inner = relay.members(content)
+    sdp = relay.value(content if inner is None else inner.get("sdp"))
+    return sdp if isinstance(sdp, str) and (inner is not None or sdp.startswith("v=")) else None
 
 
 # --- parsing: rooms -----------------------------------------------------------------------------------
@@ -171,6 +181,49 @@ def room_named(args: Sequence[Any]) -> str:
     return next((body[key] for key in ("room", "roomName") if is_name(body.get(key))), "")
 
 
+# --- the pieces of what is relayed ------------------------------------------------------------------------
+
+_NO_TYPE = "message.type must be a string"
+_NULL = Raw(b"null")
+
+_Kind = str | None
+_Target = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
+_Channel = Annotated[str, Meta(max_length=MAX_NAME)] | None
+
+_kind: Callable[[Raw], _Kind] = Decoder(_Kind).decode
+_target: Callable[[Raw], _Target] = Decoder(_Target).decode
+_shared: Callable[[Raw], _Channel] = Decoder(_Channel).decode
+
+
+def _carefully(payload: bytes) -> relay.Body:
+    """Take the object that is relayed apart, or say what else was sent."""
+    return relay.kept(_object(_arity(relay.arguments(payload), 1, 1)[0], "message"))
+
+
+def _kind_in(body: relay.Body) -> str | None:
+    try:
+        kind = _kind(body.get("type", _NULL))
+    except DecodeError:
+        raise BadInput(_NO_TYPE) from None
+    if kind in SERVER_TYPES:
+        raise BadInput(f"only the server sends messages of type {kind}", code="reserved-type")
+    return kind
+
+
+def _target_in(body: relay.Body) -> str:
+    try:
+        return _target(body.get("target", _NULL))
+    except DecodeError:
+        raise _no_name("target") from None
+
+
+def _channel_in(body: relay.Body) -> str | None:
+    try:
+        return _shared(body.get("channel", _NULL)) or None
+    except DecodeError:
+        raise _no_name("channel") from None
+
+
 # --- the pieces of shapes -----------------------------------------------------------------------------
 
 
@@ -179,26 +232,21 @@ def is_name(value: object) -> bool:
 
     Lone surrogates, which JSON can spell and UTF-8 cannot, are no text.
     """
-    return isinstance(value, str) and 0 < len(value) <= MAX_NAME and _is_text(value)
+    return isinstance(value, str) and 0 < len(value) <= MAX_NAME and (value.isascii() or relay.is_text(value))
 
 
-def _is_text(value: str) -> bool:
-    return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
+def _name(value: Any, what: str) -> str:
+    if is_name(value):
+        return cast("str", value)
+    raise _no_name(what)
 
 
-def _name(value: object, what: str) -> str:
-    if not is_name(value):
-        raise BadInput(f"{what} must be a string of 1 to {MAX_NAME} characters")
-    return str(value)
+def _no_name(what: str) -> BadInput:
+    return BadInput(f"{what} must be a string of 1 to {MAX_NAME} characters")
 
 
 def _channel(value: object) -> str:
     return DEFAULT_CHANNEL if value == "" else _name(value, "channel")
-
-
-def _optional_channel(body: Mapping[str, Any]) -> str | None:
-    channel = body.get("channel")
-    return _name(channel, "channel") if channel is not None and channel != "" else None
 
 
 def _peer_and_channel(args: Sequence[Any]) -> tuple[str, str]:
@@ -237,13 +285,6 @@ def _room(body: Mapping[str, Any]) -> str:
 
 def _stream(body: Mapping[str, Any]) -> str:
     return _name(body["stream"] if "stream" in body else body.get("channel"), "stream")
-
-
-def _refuse_server_type(kind: object) -> None:
-    if kind is not None and not isinstance(kind, str):
-        raise BadInput("message.type must be a string")
-    if kind in SERVER_TYPES:
-        raise BadInput(f"only the server sends messages of type {kind}", code="reserved-type")
 
 
 def _stream_params(value: object) -> StreamParams:
