@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 COVERAGE ?=
 ARGS ?=
 
-.PHONY: help setup setup-tests run test style format types coverage check
+.PHONY: help setup setup-tests run test style format types coverage check bench-setup bench bench-smoke soak
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -39,3 +39,15 @@ coverage: ## run the tests and measure what they cover, the servers they start i
 	@$(MAKE) --no-print-directory test COVERAGE=1
 
 check: style types coverage ## everything that has to pass
+
+bench-setup: setup-tests
+	@npm ci --prefix bench/peer --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+
+bench: bench-setup ## measure this server against Node and write docs/performance.md: make bench ARGS="--only relay"
+	@$(PYTHON) -m bench $(ARGS)
+
+bench-smoke: bench-setup ## the same in seconds, only to see that it works
+	@$(PYTHON) -m bench --scale smoke --raw bench/results/smoke.json $(ARGS)
+
+soak: setup-tests ## hold thousands of clients for ten minutes, then have them all come back at once
+	@$(PYTHON) -m bench.soak $(ARGS)
