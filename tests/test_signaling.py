@@ -334,6 +334,19 @@ def test_an_outsider_cannot_signal_into_a_channel(
     bob.nothing("message")
 
 
+@pytest.mark.parametrize(
+    "claimed", ['"from":"Mallory"', '"\\u0066rom":"Mallory"', '"from":1,"from":"Mallory"']
+)
+@pytest.mark.parametrize("event", ["messagePeer", "message"])
+def test_however_a_sender_is_claimed_the_true_one_is_told(
+    server: Server, clients: Clients, event: str, claimed: str
+) -> None:
+    alice, bob = pair(clients)
+    bob.send_raw(f'429["{event}",{{"type":"note","target":"Alice",{claimed},"own":1.50}}]')
+    assert bob.acknowledged(9) == OK
+    assert alice.message("note") == {"type": "note", "target": "Alice", "from": "Bob", "own": 1.5}
+
+
 # --- message ---
 
 
@@ -458,11 +471,12 @@ def test_a_signal_needs_a_type_and_a_target(server: Server, clients: Clients, si
     "frame",
     [
         '429["messagePeer",{"type":"offer","target":"Alice","x":NaN}]',
+        '429["messagePeer",{"type":"offer","target":"Alice","x":' + "9" * 5000 + "}]",
         '429["messagePeer",{"type":"offer","target":"Alice","x":' + "[" * 5000 + "]" * 5000 + "}]",
         '429["messagePeer",{"type":"offer","target":"Alice"',
         '451-9["messagePeer",{"type":"offer","target":"Alice","x":{"_placeholder":true,"num":0}}]',
     ],
-    ids=["NaN", "deep", "unfinished", "binary"],
+    ids=["NaN", "endless", "deep", "unfinished", "binary"],
 )
 def test_what_is_no_plain_json_is_refused_and_the_connection_goes_on(
     server: Server, clients: Clients, frame: str

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from vws.core.commands import (
@@ -27,15 +28,16 @@ from vws.core.commands import (
     Unpublish,
     Unsubscribe,
 )
-from vws.core.wire import parse
+from vws.core.strict_json import MAX_DEPTH
+from vws.core.wire import build, parse
 from vws.core.wire.names import MAX_BAN_MINUTES, MAX_CHAT, MAX_NAME, MAX_NUMBER, MAX_PARAMS, Event
 from vws.errors import BadInput
 from vws.transport.packets import Incoming, Kind, decode
 
 
-def as_sent(read: Callable[[bytes], Any]) -> Callable[[Sequence[Any]], Any]:
-    """Give a parser of relayed events what it reads: the event as it was sent."""
-    return lambda args: read(json.dumps(["event", *args]).encode())
+def of_event(parse_event: Callable[[bytes], Any]) -> Callable[[Sequence[Any]], Any]:
+    """Let a parser of whole events take arguments, as JSON can spell them."""
+    return lambda args: parse_event(json.dumps(["event", *args]).encode())
 
 
 PARSERS: dict[Event, tuple[Callable[[Sequence[Any]], Any], type[Any]]] = {
@@ -43,8 +45,8 @@ PARSERS: dict[Event, tuple[Callable[[Sequence[Any]], Any], type[Any]]] = {
     Event.UNPUBLISH: (parse.parse_unpublish, Unpublish),
     Event.SUBSCRIBE: (parse.parse_subscribe, Subscribe),
     Event.UNSUBSCRIBE: (parse.parse_unsubscribe, Unsubscribe),
-    Event.MESSAGE_PEER: (as_sent(parse.parse_peer_message), PeerMessage),
-    Event.MESSAGE: (as_sent(parse.parse_channel_message), ChannelMessage),
+    Event.MESSAGE_PEER: (of_event(parse.parse_peer_message), PeerMessage),
+    Event.MESSAGE: (of_event(parse.parse_channel_message), ChannelMessage),
     Event.ROOM_JOIN: (parse.parse_room_join, RoomJoin),
     Event.ROOM_LEAVE: (parse.parse_room_leave, RoomLeave),
     Event.ROOM_PUBLISH: (parse.parse_room_publish, RoomPublish),
@@ -229,6 +231,66 @@ def with_value(good: list[Any], place: int, value: Any) -> list[Any]:
     return args
 
 
+# --- what is relayed ---
+
+jsons = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=12,
+)
+plain = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+
+
+def relayed(payload: bytes) -> bytes:
+    return build.relayed(parse.parse_channel_message(payload).body, "Alice")
+
+
+@given(body=st.dictionaries(plain, jsons, max_size=8), space=st.sampled_from(["", " ", "\n\t"]))
+def test_any_object_is_relayed_as_it_is_but_for_its_sender(body: dict[str, Any], space: str) -> None:
+    assume(body.get("type") is None and not body.get("channel"))
+    separators = (f"{space},{space}", f"{space}:{space}")
+    payload = json.dumps(["message", body], separators=separators).encode()
+    assert json.loads(relayed(payload)) == {**body, "from": "Alice"}
+
+
+@given(st.text(alphabet='[]{}"\\,:1e-.a \nu08dtrue') | st.text() | st.builds(json.dumps, values))
+def test_what_is_relayed_of_any_text_is_what_it_says_to_python_too(text: str) -> None:
+    payload = b'["message",{"x":' + text.encode("utf-8", "replace") + b"}]"
+    try:
+        out = relayed(payload)
+    except BadInput:
+        return
+    [_, body] = json.loads(payload)
+    assert json.loads(out) == {**body, "from": "Alice"}
+
+
+@given(
+    depth=st.integers(0, 200), pad=st.integers(0, 600), opening=st.sampled_from(["[", '{"a":', "[ ", '{"":'])
+)
+def test_nesting_is_bounded_in_short_and_long_messages(depth: int, pad: int, opening: str) -> None:
+    closing = "]" if opening[0] == "[" else "}"
+    nested = opening * depth + "1" + closing * depth
+    payload = f'["message",{{"x":{nested},"pad":"{"x" * pad}"}}]'.encode()
+    fits = depth <= MAX_DEPTH - 1
+    try:
+        assert relayed(payload)
+        assert fits
+    except BadInput:
+        assert not fits
+
+
+@given(digits=st.integers(3_900, 6_000), before=st.integers(0, 600), deep=st.booleans())
+def test_numbers_that_python_would_not_read_are_not_relayed(digits: int, before: int, deep: bool) -> None:
+    value = f'{{"a":["{"y" * 20}",-{"9" * digits}]}}' if deep else "9" * digits
+    payload = f'["message",{{"pad":"{"x" * before}","x":{value}}}]'.encode()
+    fits = digits <= sys.get_int_max_str_digits()
+    try:
+        assert json.loads(relayed(payload))
+        assert fits
+    except BadInput:
+        assert not fits
+
+
 # --- packets ---
 
 
@@ -248,7 +310,7 @@ def test_any_text_is_no_packet_or_one_with_everything_in_bounds(text: str) -> No
     assert packet.id is None or 0 <= packet.id < 10**15
     if packet.kind is Kind.EVENT:
         assert packet.payload.decode() in text
-        assert packet.event is None or packet.event in text or "\\" in text
+        assert (packet.event or "") in text or "\\" in text
 
 
 @pytest.mark.parametrize(

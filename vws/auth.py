@@ -21,7 +21,7 @@ from vws.errors import Refused, Unavailable
 from vws.login import FAILED, LoginSites
 from vws.state.base import LiveState
 
-__all__ = ["Gatekeeper", "TokenAuth", "UserAuth", "parse_auth"]
+__all__ = ["Gatekeeper", "TokenAuth", "UserAuth", "parse_auth", "pin_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,12 @@ def parse_auth(auth: object) -> TokenAuth | UserAuth:
         ):
             return UserAuth(given["account"], given["user"], given["pin"])
     raise Refused("Authentication error", code="authentication")
+
+
+def pin_in(auth: object) -> str | int | None:
+    """Return the pin of credentials that were accepted, None for a token."""
+    credentials = parse_auth(auth)
+    return credentials.pin if isinstance(credentials, UserAuth) else None
 
 
 class Gatekeeper:
@@ -99,10 +105,10 @@ class Gatekeeper:
         )
         return self._announcer.tell(facts, when=when)
 
-    def confirm(self, auth: object, credentials: TokenAuth | UserAuth) -> None:
+    def confirm(self, auth: object, session: Session, *, pin: str | int | None) -> None:
         """Check what a client that is in already brings along once more; nothing at all is fine, too."""
         try:
-            same = not auth or parse_auth(auth) == credentials
+            same = not auth or parse_auth(auth) == _credentials_of(session, pin)
         except Refused:
             same = False
         if not same:
@@ -209,6 +215,13 @@ def _without_pin(message: str, auth: object) -> str:
     """Return a login site's message as it may be logged: some sites repeat what they were sent."""
     pin = auth.get("pin") if isinstance(auth, dict) else None
     return message.replace(str(pin), "***") if pin else message
+
+
+def _credentials_of(session: Session, pin: str | int | None) -> TokenAuth | UserAuth:
+    """Return what the session's client was admitted for; accounts answer to their label and their token."""
+    if session.user is None or pin is None:
+        return TokenAuth(session.token)
+    return UserAuth(session.account, session.user, pin)
 
 
 def _active(account: Account) -> Account:

@@ -29,6 +29,9 @@ from vws.state.base import LiveState
 
 __all__ = ["Signaling"]
 
+MESSAGE = Push.MESSAGE
+"""Looked up once: a member of an enum is found by a function of Python's."""
+
 
 class Signaling:
     """Each method handles one event of one client and returns what to send."""
@@ -93,7 +96,7 @@ class Signaling:
         text = build.relayed(body, route.sender)
         if self._busy(route.socket_id, len(text)):
             raise Refused("This peer does not read fast enough.", code="busy")
-        return [Outgoing((route.socket_id,), Push.MESSAGE, text)]
+        return [Outgoing((route.socket_id,), MESSAGE, text)]
 
     def message(self, session: Session, message: ChannelMessage) -> list[Outgoing]:
         """Pass a message on to everyone else in the sender's channel, in the sender's true name."""

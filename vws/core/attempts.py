@@ -54,11 +54,11 @@ class FailedAttempts:
 
 def _network(address: str) -> str:
     """Count an IPv6 client by its /64: it has all the addresses in it to itself."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
+    if ":" not in address:
         return address
-    if parsed.version == 4:
+    try:
+        parsed = ipaddress.IPv6Address(address)
+    except ValueError:
         return address
     mapped = parsed.ipv4_mapped
     return str(mapped) if mapped else str(ipaddress.ip_network((parsed, 64), strict=False))

@@ -42,12 +42,12 @@ class Ledger:
         return dict(self._usage)
 
     def connection(self, account: str, change: int) -> None:
-        usage = self._usage.setdefault(account, Usage())
+        usage = self._of(account)
         usage.connections += change
         self._forget_idle(account, usage)
 
     def peer(self, account: str, *, broadcaster: bool, change: int) -> None:
-        usage = self._usage.setdefault(account, Usage())
+        usage = self._of(account)
         if broadcaster:
             usage.broadcasters += change
         else:
@@ -56,13 +56,19 @@ class Ledger:
 
     def rate(self, account: str, bitrate: int, audio_bitrate: int) -> None:
         """Add to the account's rates, kbps; negative to take away."""
-        usage = self._usage.setdefault(account, Usage())
+        usage = self._of(account)
         usage.bitrate += bitrate
         usage.audio_bitrate += audio_bitrate
         self._forget_idle(account, usage)
 
     def refused(self, account: str, issues: list[str]) -> None:
         self.issues.setdefault(account, Counter()).update(issues)
+
+    def _of(self, account: str) -> Usage:
+        usage = self._usage.get(account)
+        if usage is None:
+            usage = self._usage[account] = Usage()
+        return usage
 
     def _forget_idle(self, account: str, usage: Usage) -> None:
         if usage.idle and not usage.total_bitrate:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from vws import logs
 from vws.announce import Outgoing
-from vws.auth import Gatekeeper, TokenAuth, UserAuth, parse_auth
+from vws.auth import Gatekeeper, pin_in
 from vws.core.rate import Budget
 from vws.core.session import Session
 from vws.core.wire import build
@@ -24,7 +24,7 @@ Deliver = Callable[[Sequence[Outgoing]], None]
 
 EVENT_SIZE = {Event.MESSAGE_PEER.value: 4096}
 OTHER_EVENT_SIZE = 2048
-"""Characters of a packet that count as one more event; a signal has one recipient, the rest may have many."""
+"""Bytes of a packet that count as one more event; a signal has one recipient, the rest may have many."""
 
 MAY_WAIT = frozenset({Event.PUBLISH, Event.SUBSCRIBE, Event.ROOM_PUBLISH})
 """Events that may ask the holder of a place for a sign of life."""
@@ -35,10 +35,26 @@ QUIET = frozenset({Event.MESSAGE_PEER, Event.MESSAGE})
 
 @dataclass(slots=True)
 class _Client:
+    """What is kept of each client; budgets once they are needed, as most clients are idle."""
+
     session: Session
-    credentials: TokenAuth | UserAuth
-    budget: Budget
-    log_budget: Budget = field(default_factory=lambda: Budget(rate=1, burst=10))
+    pin: str | int | None
+    rate: int
+    _budget: Budget | None = None
+    _log_budget: Budget | None = None
+
+    def charge(self, name: str, size: int) -> None:
+        """Charge an event, a large one as several: what is relayed costs its recipients, too."""
+        budget = self._budget
+        if budget is None:
+            budget = self._budget = Budget(self.rate, burst=2 * self.rate)
+        if not budget.spend(monotonic(), 1 + size // EVENT_SIZE.get(name, OTHER_EVENT_SIZE)):
+            raise Refused("Too many events.", code="too-many-events")
+
+    def may_log(self) -> bool:
+        if self._log_budget is None:
+            self._log_budget = Budget(rate=1, burst=10)
+        return self._log_budget.spend(monotonic())
 
 
 class Dispatcher:
@@ -72,7 +88,7 @@ class Dispatcher:
             if client is None:
                 self._admit(socket_id, address, auth)
             else:
-                self._gatekeeper.confirm(auth, client.credentials)
+                self._gatekeeper.confirm(auth, client.session, pin=client.pin)
         except Refused:
             raise
         except Exception as error:  # whatever it is, the client gets an answer and nobody else notices
@@ -83,8 +99,7 @@ class Dispatcher:
 
     def _admit(self, socket_id: str, address: str, auth: object) -> None:
         session = self._gatekeeper.admit(auth, socket_id=socket_id, address=address)
-        budget = Budget(rate=self._rate, burst=2 * self._rate)
-        self._clients[socket_id] = _Client(session, parse_auth(auth), budget)
+        self._clients[socket_id] = _Client(session, pin_in(auth), self._rate)
 
     def event(self, socket_id: str, namespace: str, name: str, payload: bytes) -> Mapping[str, Any]:
         """Carry out an event and send what comes of it; return the acknowledgement."""
@@ -93,7 +108,7 @@ class Dispatcher:
             return build.ack_error(Refused("This connection is closed.", code="disconnected"))
         handler = self._tables[namespace].get(name)
         try:
-            _spend(client, name, len(payload))
+            client.charge(name, len(payload))
             if handler is None:
                 raise BadInput("unknown event", code="unknown-event")
             outgoing = handler.run(client.session, handler.parse(payload))
@@ -113,7 +128,7 @@ class Dispatcher:
         if client is None:
             return build.ack_error(error)
         try:
-            _spend(client, name, size)
+            client.charge(name, size)
         except Refused as refusal:
             error = refusal
         return self._refused(client, handler, name, b"", error)
@@ -128,17 +143,11 @@ class Dispatcher:
     def _refused(
         self, client: _Client, handler: Handler | None, name: str, payload: bytes, error: VWSError
     ) -> Mapping[str, Any]:
-        if name not in QUIET and client.log_budget.spend(time.monotonic()):
+        if name not in QUIET and client.may_log():
             _log("refused", client.session, event=name, reason=error.message)
         if handler is not None:
             self._deliver(handler.refuse(client.session, payload, error))
         return build.ack_error(error)
-
-
-def _spend(client: _Client, name: str, size: int) -> None:
-    """Charge an event, a large one as several: what is relayed costs its recipients, too."""
-    if not client.budget.spend(time.monotonic(), 1 + size // EVENT_SIZE.get(name, OTHER_EVENT_SIZE)):
-        raise Refused("Too many events.", code="too-many-events")
 
 
 def _log(name: str, session: Session, **fields: Any) -> None:

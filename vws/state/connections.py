@@ -26,12 +26,12 @@ class Connection:
 
     def seats(self, channel: str | None) -> Collection[Peer]:
         """Return the connection's peer in the channel, or in all where None is named; raise `NotFound`."""
+        own = self.peers.get(channel or "")
+        if own is not None:
+            return (own,)
         if channel is None and self.peers:
             return self.peers.values()
-        own = self.peers.get(channel or "")
-        if own is None:
-            raise NotFound("You are not in this channel.", code="not-in-channel")
-        return (own,)
+        raise NotFound("You are not in this channel.", code="not-in-channel")
 
 
 class Connections:

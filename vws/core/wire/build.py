@@ -85,9 +85,10 @@ def unpublished(player: Peer, channel: str) -> Payload:
     return {"type": "unpublished", "from": SERVER, "target": player.peer_id, "channel": channel}
 
 
-def relayed(body: Mapping[str, object], sender: str) -> bytes:
-    """Pass a client's object on, stamped with its sender; unknown keys are kept."""
-    return relay.encode({**body, "from": sender})
+def relayed(body: dict[str, Any], sender: str) -> bytes:
+    """Stamp a client's object with its sender, and encode it to be passed on; unknown keys are kept."""
+    body["from"] = sender
+    return relay.encode(body)
 
 
 def with_peer_config(body: relay.Body, peer_config: Payload) -> relay.Body:

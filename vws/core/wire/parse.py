@@ -59,6 +59,8 @@ __all__ = [
     "wants_ice",
 ]
 
+_NO_TYPE = "message.type must be a string"
+
 # --- parsing: signaling -------------------------------------------------------------------------------
 
 
@@ -86,17 +88,25 @@ def parse_unsubscribe(args: Sequence[Any]) -> Unsubscribe:
 def parse_peer_message(payload: bytes) -> PeerMessage:
     """Read an event with one object ``{type, target, channel?, …}``, which stays JSON."""
     body = relay.split(payload) or _carefully(payload)
-    kind = _kind_in(body)
-    if not kind:
-        raise BadInput(_NO_TYPE)
-    return PeerMessage(kind, _target_in(body), _channel_in(body), body)
+    try:
+        kind, target = _kind(body["type"]), _target(body["target"])
+        channel = _shared(body["channel"]) if "channel" in body else None
+    except (KeyError, DecodeError):
+        raise _misaddressed(body) from None
+    if kind in SERVER_TYPES:
+        raise _reserved(kind)
+    return PeerMessage(kind, target, channel or None, body)
 
 
 def parse_channel_message(payload: bytes) -> ChannelMessage:
     """Read an event with one object ``{channel?, …}``, which stays JSON."""
     body = relay.split(payload) or _carefully(payload)
-    _kind_in(body)
-    return ChannelMessage(_channel_in(body), body)
+    kind, channel = relay.value(body.get("type")), relay.value(body.get("channel"))
+    if kind is not None and not isinstance(kind, str):
+        raise BadInput(_NO_TYPE)
+    if kind in SERVER_TYPES:
+        raise _reserved(kind)
+    return ChannelMessage(None if channel in (None, "") else _name(channel, "channel"), body)
 
 
 def wants_ice(offer: relay.Body) -> bool:
@@ -183,16 +193,13 @@ def room_named(args: Sequence[Any]) -> str:
 
 # --- the pieces of what is relayed ------------------------------------------------------------------------
 
-_NO_TYPE = "message.type must be a string"
-_NULL = Raw(b"null")
+_Kind = Annotated[str, Meta(min_length=1)]
+_Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
+_NameOrNone = Annotated[str, Meta(max_length=MAX_NAME)] | None
 
-_Kind = str | None
-_Target = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
-_Channel = Annotated[str, Meta(max_length=MAX_NAME)] | None
-
-_kind: Callable[[Raw], _Kind] = Decoder(_Kind).decode
-_target: Callable[[Raw], _Target] = Decoder(_Target).decode
-_shared: Callable[[Raw], _Channel] = Decoder(_Channel).decode
+_kind: Callable[[Raw], str] = Decoder(_Kind).decode
+_target: Callable[[Raw], str] = Decoder(_Name).decode
+_shared: Callable[[Raw], str | None] = Decoder(_NameOrNone).decode
 
 
 def _carefully(payload: bytes) -> relay.Body:
@@ -200,28 +207,16 @@ def _carefully(payload: bytes) -> relay.Body:
     return relay.kept(_object(_arity(relay.arguments(payload), 1, 1)[0], "message"))
 
 
-def _kind_in(body: relay.Body) -> str | None:
-    try:
-        kind = _kind(body.get("type", _NULL))
-    except DecodeError:
-        raise BadInput(_NO_TYPE) from None
-    if kind in SERVER_TYPES:
-        raise BadInput(f"only the server sends messages of type {kind}", code="reserved-type")
-    return kind
+def _misaddressed(body: relay.Body) -> BadInput:
+    """Say what is wrong with a signal's type, target or channel, the first that is."""
+    kind = relay.value(body.get("type"))
+    if not isinstance(kind, str) or not kind:
+        return BadInput(_NO_TYPE)
+    return _no_name("channel" if is_name(relay.value(body.get("target"))) else "target")
 
 
-def _target_in(body: relay.Body) -> str:
-    try:
-        return _target(body.get("target", _NULL))
-    except DecodeError:
-        raise _no_name("target") from None
-
-
-def _channel_in(body: relay.Body) -> str | None:
-    try:
-        return _shared(body.get("channel", _NULL)) or None
-    except DecodeError:
-        raise _no_name("channel") from None
+def _reserved(kind: str) -> BadInput:
+    return BadInput(f"only the server sends messages of type {kind}", code="reserved-type")
 
 
 # --- the pieces of shapes -----------------------------------------------------------------------------
