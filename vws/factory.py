@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from flask import Flask
 
 from vws import db, http
 from vws.accounts import AccountDirectory
-from vws.announce import Announcer, Outgoing
+from vws.announce import Announcer
 from vws.auth import Gatekeeper
 from vws.claims import Claims
 from vws.config import Config
@@ -37,7 +36,7 @@ from vws.signaling import Signaling
 from vws.state.base import LiveState, StateLimits
 from vws.state.memory import MemoryState
 from vws.transport.gate import Gate
-from vws.transport.server import SocketIO
+from vws.transport.server import Server, SocketIO
 
 __all__ = ["create_app"]
 
@@ -52,18 +51,19 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
         state = MemoryState(_state_limits(config))
     database = db.open_database(config.database_url)
     accounts = AccountDirectory(config, partial(_read_accounts, database))
-    socketio = SocketIO()
+    server = _server(config)
     ice = IceServers(config)
     announcer = Announcer(ice)
     attempts = FailedAttempts(config.auth_rate_limit)
     gatekeeper = _gatekeeper(config, state, accounts, announcer=announcer, attempts=attempts)
     dispatcher = Dispatcher(
-        _tables(config, state, accounts, announcer=announcer, ice=ice, socketio=socketio),
+        _tables(config, state, accounts, announcer=announcer, ice=ice, server=server),
         gatekeeper,
-        deliver=partial(_deliver, socketio),
+        deliver=server.deliver,
         rate=config.event_rate_limit,
     )
-    reloader = Reloader(accounts, gatekeeper, drop=socketio.drop)
+    server.serve(dispatcher)
+    reloader = Reloader(accounts, gatekeeper, drop=server.drop)
     app = _flask(config)
     services = http.Services(
         config=config,
@@ -75,7 +75,7 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
         clock=_now,
     )
     http.register(app, services)
-    _mount(app, socketio, dispatcher, config)
+    socketio = _mount(app, server, config)
     _start(config, reloader, state)
     return app, socketio
 
@@ -127,17 +127,17 @@ def _tables(
     *,
     announcer: Announcer,
     ice: IceServers,
-    socketio: SocketIO,
+    server: Server,
 ) -> dict[str, EventTable]:
     """Say which namespace takes which events; existing clients use `/` for all of them."""
-    claims = Claims(accounts, alive=socketio.answers, clock=_now)
+    claims = Claims(accounts, alive=server.answers, clock=_now)
     signaling = Signaling(
         state,
         accounts,
         announcer=announcer,
         ice=ice,
         claims=claims,
-        busy=socketio.is_busy,
+        busy=server.is_busy,
         clock=_now,
         enforce_sdp=config.enforce_sdp,
     )
@@ -151,20 +151,13 @@ def _tables(
     return {"/": everything, **groups}
 
 
-def _deliver(socketio: SocketIO, outgoing: Sequence[Outgoing]) -> None:
-    for message in outgoing:
-        socketio.server.deliver(message.to, message.event, message.args, prefer=message.concern)
-
-
 def _flask(config: Config) -> Flask:
     app = Flask("vws", template_folder=str(PROJECT / "templates"), static_folder=str(PROJECT / "static"))
     app.config["MAX_CONTENT_LENGTH"] = config.max_message_size
     return app
 
 
-def _mount(app: Flask, socketio: SocketIO, dispatcher: Dispatcher, config: Config) -> None:
-    """Put the Socket.IO server in front of the Flask app, and the gate in front of both."""
-    pages = app.wsgi_app
+def _server(config: Config) -> Server:
     engine_options: dict[str, Any] = {
         "async_mode": "gevent",
         "ping_interval": PING_INTERVAL,
@@ -174,23 +167,29 @@ def _mount(app: Flask, socketio: SocketIO, dispatcher: Dispatcher, config: Confi
         "cors_allowed_origins": "*" if "*" in config.allowed_origins else list(config.allowed_origins),
         "address_of": lambda environ: client_address(environ, config.trusted_proxies),
     }
-    socketio.init_app(
-        app,
-        application=dispatcher,
+    return Server(
         engine_options=engine_options,
         connect_timeout=config.connect_timeout,
         json=strict_json,
         async_handlers=False,
     )
+
+
+def _mount(app: Flask, server: Server, config: Config) -> SocketIO:
+    """Put the Socket.IO server in front of the Flask app, and the gate in front of both."""
+    pages = app.wsgi_app
+    socketio = SocketIO(server)
+    socketio.init_app(app)
     gate = Gate(
         app.wsgi_app,
         pages,
-        socketio.server.eio,
+        server.eio,
         at_once=config.max_connections,
         per_address=config.max_connections_per_address,
     )
     socketio.entrance = gate
     app.wsgi_app = gate  # type: ignore[method-assign]  # how Flask is meant to be wrapped
+    return socketio
 
 
 def _ready(database: Any, accounts: AccountDirectory) -> dict[str, str]:

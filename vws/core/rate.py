@@ -1,35 +1,31 @@
-"""A budget of events that refills with time."""
+"""How many events a client may send: so many per second, and so many at once."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+__all__ = ["NEVER_CHARGED", "Rate"]
 
-__all__ = ["Budget"]
+NEVER_CHARGED = float("-inf")
 
 
-@dataclass(slots=True)
-class Budget:
-    """Allows ``rate`` events per second and bursts of ``burst``; a rate of 0 allows everything."""
+class Rate:
+    """Allows ``per_second`` events in the long run and ``burst`` of them at once; 0 per second allows all.
 
-    rate: float
-    burst: float
-    left: float = math.inf
-    _updated: float = math.inf
+    All that has to be kept of a client is when its burst will be whole again.
+    """
 
-    def spend(self, now: float, cost: float = 1) -> bool:
-        """Take what an event costs at ``now`` in seconds; False when not enough is left.
+    __slots__ = ("_each", "_span")
 
-        An event that costs more than a burst is allowed on a full budget, and paid off later.
+    def __init__(self, per_second: float, burst: float) -> None:
+        self._each = 1 / per_second if per_second else 0.0
+        # Half an event more, as sums of seconds seldom come out even.
+        self._span = (burst + 0.5) * self._each
+
+    def charge(self, whole_at: float, now: float, cost: float = 1) -> float | None:
+        """Return when the burst will be whole again if an event comes ``now``; None when it is one too many.
+
+        Times are in seconds. One that costs more than a burst is allowed on a whole one, and paid off later.
         """
-        if not self.rate:
-            return True
-        left = self.left
-        if now > self._updated:
-            left += (now - self._updated) * self.rate
-        if left > self.burst:
-            left = self.burst
-        self._updated = now
-        allowed = left >= cost or left >= self.burst
-        self.left = left - cost if allowed else left
-        return allowed
+        if whole_at <= now:
+            return now + cost * self._each
+        after = whole_at + cost * self._each
+        return after if after <= now + self._span else None

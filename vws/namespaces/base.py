@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from vws.announce import Outgoing
 from vws.core.session import Session
@@ -18,6 +18,7 @@ from vws.core.wire.relay import arguments
 from vws.errors import BadInput, VWSError
 
 __all__ = [
+    "UNKNOWN",
     "EventTable",
     "Handler",
     "no_event",
@@ -40,6 +41,8 @@ class Handler:
     parse: Callable[[bytes], Any]
     run: Callable[[Session, Any], list[Outgoing]]
     refuse: Refusal
+    unit: int = 2048
+    """Bytes of an event that count as one more of its client's."""
 
 
 EventTable = Mapping[Event, Handler]
@@ -55,6 +58,18 @@ def with_arguments(
 def no_event(_session: Session, _payload: bytes, _error: VWSError) -> list[Outgoing]:
     """Leave it to the acknowledgement: the protocol has no error event here."""
     return []
+
+
+def _unknown(_payload: bytes) -> NoReturn:
+    raise BadInput("unknown event", code="unknown-event")
+
+
+def _nothing(_session: Session, _command: object) -> list[Outgoing]:
+    return []
+
+
+UNKNOWN = Handler(_unknown, _nothing, no_event)
+"""Stands for every event that is in no table."""
 
 
 def peer_error(push: Push) -> Refusal:

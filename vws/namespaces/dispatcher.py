@@ -11,20 +11,16 @@ from typing import Any
 from vws import logs
 from vws.announce import Outgoing
 from vws.auth import Gatekeeper, pin_in
-from vws.core.rate import Budget
+from vws.core.rate import NEVER_CHARGED, Rate
 from vws.core.session import Session
 from vws.core.wire import build
 from vws.core.wire.names import Event
 from vws.errors import BadInput, Refused, VWSError
-from vws.namespaces.base import EventTable, Handler
+from vws.namespaces.base import UNKNOWN, EventTable, Handler
 
 __all__ = ["Dispatcher"]
 
 Deliver = Callable[[Sequence[Outgoing]], None]
-
-EVENT_SIZE = {Event.MESSAGE_PEER.value: 4096}
-OTHER_EVENT_SIZE = 2048
-"""Bytes of a packet that count as one more event; a signal has one recipient, the rest may have many."""
 
 MAY_WAIT = frozenset({Event.PUBLISH, Event.SUBSCRIBE, Event.ROOM_PUBLISH})
 """Events that may ask the holder of a place for a sign of life."""
@@ -33,28 +29,18 @@ QUIET = frozenset({Event.MESSAGE_PEER, Event.MESSAGE})
 """Events whose refusals are no news: peers come and go while signals are under way."""
 
 
+LOG_RATE = Rate(1, burst=10)
+"""Lines of the log that one client's refused events may take."""
+
+
 @dataclass(slots=True)
 class _Client:
-    """What is kept of each client; budgets once they are needed, as most clients are idle."""
+    """What is kept of each client; for its rates, see `Rate`."""
 
     session: Session
     pin: str | int | None
-    rate: int
-    _budget: Budget | None = None
-    _log_budget: Budget | None = None
-
-    def charge(self, name: str, size: int) -> None:
-        """Charge an event, a large one as several: what is relayed costs its recipients, too."""
-        budget = self._budget
-        if budget is None:
-            budget = self._budget = Budget(self.rate, burst=2 * self.rate)
-        if not budget.spend(monotonic(), 1 + size // EVENT_SIZE.get(name, OTHER_EVENT_SIZE)):
-            raise Refused("Too many events.", code="too-many-events")
-
-    def may_log(self) -> bool:
-        if self._log_budget is None:
-            self._log_budget = Budget(rate=1, burst=10)
-        return self._log_budget.spend(monotonic())
+    whole_at: float = NEVER_CHARGED
+    log_whole_at: float = NEVER_CHARGED
 
 
 class Dispatcher:
@@ -76,7 +62,7 @@ class Dispatcher:
         self._tables = {name: {e.value: h for e, h in table.items()} for name, table in tables.items()}
         self._gatekeeper = gatekeeper
         self._deliver = deliver
-        self._rate = rate
+        self._rate = Rate(rate, burst=2 * rate)
         self._clients: dict[str, _Client] = {}
 
     # --- transport.server.Application ---
@@ -99,18 +85,16 @@ class Dispatcher:
 
     def _admit(self, socket_id: str, address: str, auth: object) -> None:
         session = self._gatekeeper.admit(auth, socket_id=socket_id, address=address)
-        self._clients[socket_id] = _Client(session, pin_in(auth), self._rate)
+        self._clients[socket_id] = _Client(session, pin_in(auth))
 
     def event(self, socket_id: str, namespace: str, name: str, payload: bytes) -> Mapping[str, Any]:
         """Carry out an event and send what comes of it; return the acknowledgement."""
         client = self._clients.get(socket_id)
         if client is None:
             return build.ack_error(Refused("This connection is closed.", code="disconnected"))
-        handler = self._tables[namespace].get(name)
+        handler = self._tables[namespace].get(name, UNKNOWN)
         try:
-            client.charge(name, len(payload))
-            if handler is None:
-                raise BadInput("unknown event", code="unknown-event")
+            self._charge(client, len(payload) // handler.unit)
             outgoing = handler.run(client.session, handler.parse(payload))
         except VWSError as error:
             return self._refused(client, handler, name, payload, error)
@@ -123,12 +107,12 @@ class Dispatcher:
     def malformed(self, socket_id: str, namespace: str, name: str, *, size: int) -> Mapping[str, Any]:
         """Refuse an event whose payload could not be read or has attachments."""
         client = self._clients.get(socket_id)
-        handler = self._tables[namespace].get(name)
+        handler = self._tables[namespace].get(name, UNKNOWN)
         error: VWSError = BadInput("payload is not JSON that this server accepts")
         if client is None:
             return build.ack_error(error)
         try:
-            client.charge(name, size)
+            self._charge(client, size // handler.unit)
         except Refused as refusal:
             error = refusal
         return self._refused(client, handler, name, b"", error)
@@ -140,14 +124,27 @@ class Dispatcher:
 
     # --- the pieces ---
 
+    def _charge(self, client: _Client, units: int) -> None:
+        """Charge an event, a large one as several: what is relayed costs its recipients, too."""
+        whole_at = self._rate.charge(client.whole_at, monotonic(), 1 + units)
+        if whole_at is None:
+            raise Refused("Too many events.", code="too-many-events")
+        client.whole_at = whole_at
+
     def _refused(
-        self, client: _Client, handler: Handler | None, name: str, payload: bytes, error: VWSError
+        self, client: _Client, handler: Handler, name: str, payload: bytes, error: VWSError
     ) -> Mapping[str, Any]:
-        if name not in QUIET and client.may_log():
+        if name not in QUIET and _may_log(client):
             _log("refused", client.session, event=name, reason=error.message)
-        if handler is not None:
-            self._deliver(handler.refuse(client.session, payload, error))
+        self._deliver(handler.refuse(client.session, payload, error))
         return build.ack_error(error)
+
+
+def _may_log(client: _Client) -> bool:
+    whole_at = LOG_RATE.charge(client.log_whole_at, monotonic())
+    if whole_at is not None:
+        client.log_whole_at = whole_at
+    return whole_at is not None
 
 
 def _log(name: str, session: Session, **fields: Any) -> None:

@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
-__all__ = ["Lanes"]
+__all__ = ["LONGEST", "Lane", "lanes"]
 
 LONGEST = 64
 """Characters in which the name of an event ends that has such a way."""
 
 
-class Lanes:
-    """Finds the event of a packet such as ``42["messagePeer",{…}]`` or ``42/chat,["roomMessage",{…}]``.
+class Lane(NamedTuple):
+    """``start`` is where the packet's JSON array begins."""
+
+    namespace: str
+    event: str
+    start: int
+
+
+def lanes(namespaces: Sequence[str], events: Collection[str]) -> dict[bytes, Lane]:
+    """Return lanes by what is before the first ``",`` of a packet such as ``42/chat,["roomMessage",{…}]``.
 
     Packets that ask for an acknowledgement, or are spelled otherwise, go the ordinary way.
     """
-
-    def __init__(self, namespaces: Sequence[str], events: Collection[str]) -> None:
-        self._known = {
-            _beginning(namespace, event): (namespace, event, _array_at(namespace))
-            for namespace in namespaces
-            for event in events
-        }
-
-    def find(self, packet: bytes) -> tuple[str, str, int] | None:
-        """Return namespace, event and where the packet's JSON array begins."""
-        return self._known.get(packet[: packet.find(b'",', 0, LONGEST) + 2])
-
-
-def _beginning(namespace: str, event: str) -> bytes:
-    return f'{_prefix(namespace)}["{event}",'.encode()
-
-
-def _array_at(namespace: str) -> int:
-    return len(_prefix(namespace))
+    return {
+        f'{_prefix(namespace)}["{event}'.encode(): Lane(namespace, event, len(_prefix(namespace)))
+        for namespace in namespaces
+        for event in events
+    }
 
 
 def _prefix(namespace: str) -> str:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import socketio
 
 from vws.transport.clients import Client
 
 __all__ = ["ClientManager"]
+
+
+class Emitted(NamedTuple):
+    """A `server.Message`."""
+
+    to: list[str]
+    event: str
+    args: tuple[Any, ...]
+    concern: str
 
 
 class ClientManager(socketio.Manager):  # type: ignore[misc]  # python-socketio is untyped
@@ -53,4 +62,4 @@ class ClientManager(socketio.Manager):  # type: ignore[misc]  # python-socketio 
             for sid, _ in self.get_participants(namespace, options.get("to") or room)
             if sid not in skipped
         ]
-        self.server.deliver(to, event, args, prefer=namespace)
+        self.server.deliver([Emitted(to, event, args, namespace)])

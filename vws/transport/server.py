@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
-from functools import partial
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache, partial
 from typing import Any, Protocol
 
 import flask_socketio
@@ -16,12 +16,12 @@ from vws.errors import Refused
 from vws.transport.clients import Client, Session
 from vws.transport.engine import Engine
 from vws.transport.frames import encode_text
-from vws.transport.lanes import Lanes
+from vws.transport.lanes import LONGEST, Lane, lanes
 from vws.transport.manager import ClientManager
 from vws.transport.packets import Incoming, Kind, TextPacket, decode
 from vws.transport.visitor import Entrance
 
-__all__ = ["Application", "Server", "SocketIO"]
+__all__ = ["Application", "Message", "Server", "SocketIO"]
 
 
 MAX_CONNECTS, MAX_REFUSALS = 100, 64
@@ -31,9 +31,12 @@ MAX_CONNECTS, MAX_REFUSALS = 100, 64
 class Application(Protocol):
     """What the server drives; none of these may raise anything but what is said."""
 
-    namespaces: Sequence[str]
-    instant: Collection[str]
-    """Names of the events that never wait."""
+    @property
+    def namespaces(self) -> Sequence[str]: ...
+
+    @property
+    def instant(self) -> Collection[str]:
+        """Names of the events that never wait."""
 
     def connect(self, socket_id: str, namespace: str, *, address: str, auth: object) -> None:
         """Admit a client to a namespace; raise `Refused` with the message it is shown. May wait."""
@@ -52,28 +55,44 @@ class Application(Protocol):
         """Forget a client whose last namespace is closed."""
 
 
+class Message(Protocol):
+    """An event to be sent; ``args`` that are bytes are JSON already, without the array's brackets."""
+
+    @property
+    def to(self) -> Sequence[str]: ...
+
+    @property
+    def event(self) -> str: ...
+
+    @property
+    def args(self) -> tuple[Any, ...] | bytes: ...
+
+    @property
+    def concern(self) -> str:
+        """The namespace on which it goes out where the client has it open, else on `/`, else any."""
+
+
 class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyped
-    """Socket.IO over `Engine`, for one `Application`."""
+    """Socket.IO over `Engine`, for one `Application`, which is told by `serve`."""
 
     eio: Engine
     manager: ClientManager
+    application: Application
 
     def __init__(
-        self,
-        *,
-        application: Application,
-        engine_options: dict[str, Any],
-        connect_timeout: float = 10,
-        **options: Any,
+        self, *, engine_options: dict[str, Any], connect_timeout: float = 10, **options: Any
     ) -> None:
-        self.application = application
         self._connect_timeout = connect_timeout
         super().__init__(client_manager=ClientManager(), **options, **engine_options)
         self.packet_class = TextPacket
         self.clients = self.manager.clients
-        self._never_wait = {None, *application.instant}  # without a name it is refused, which takes no time
-        self._lanes = Lanes(application.namespaces, application.instant)
         self.eio.new_client, self.eio.on_end = self._new_client, self._ended
+
+    def serve(self, application: Application) -> None:
+        """Say whom clients and their events are for, before the first of them comes."""
+        self.application = application
+        self._never_wait = {None, *application.instant}  # without a name it is refused, which takes no time
+        self._lanes: dict[bytes, Lane] = lanes(application.namespaces, application.instant)
 
     def _engineio_server_class(self) -> type[Engine]:
         return Engine
@@ -99,10 +118,9 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
 
     def take_at_once(self, client: Client, packet: bytes) -> bool:
         """Handle a packet that needs no waiting for anything; False for others."""
-        lane = self._lanes.find(packet)
-        if lane is not None and lane[0] in client.namespaces:
-            namespace, event, start = lane
-            self.application.event(client.id, namespace, event, packet[start:])
+        lane = self._lanes.get(packet[: packet.find(b'",', 0, LONGEST)])
+        if lane is not None and lane.namespace in client.namespaces:
+            self.application.event(client.id, lane.namespace, lane.event, packet[lane.start :])
             return True
         incoming = decode(packet[1:].decode())
         if incoming is None:
@@ -189,23 +207,21 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
 
     # --- sending ---
 
-    def deliver(
-        self, socket_ids: Sequence[str], event: str, args: tuple[Any, ...] | bytes, *, prefer: str
-    ) -> None:
-        """Send an event, encoded once per namespace; each client gets it on one.
-
-        That is ``prefer`` where the client has it open, else `/`, else any that it has. Arguments that are
-        bytes are JSON already, without the array's brackets.
-        """
-        frames: dict[str, bytes] = {}
-        for sid in socket_ids:
-            client = self.clients.get(sid)
-            namespace = client and (client.namespace or client.namespace_for(prefer))
-            if client and namespace:
-                frame = frames.get(namespace)
-                if frame is None:
-                    frame = frames[namespace] = _event_frame(namespace, event, args)
-                client.session.push(frame)
+    def deliver(self, messages: Iterable[Message]) -> None:
+        """Send messages in their order; each is encoded once, whoever it is for."""
+        for message in messages:
+            event, args, concern = message.event, message.args, message.concern
+            if not isinstance(args, bytes):
+                args = strict_json.dumps(args)[1:-1].encode()
+            framed_for, frame = "", b""
+            for sid in message.to:
+                client = self.clients.get(sid)
+                namespace = client and (client.namespace or client.namespace_for(concern))
+                if client and namespace:
+                    if namespace != framed_for:
+                        framed_for = namespace
+                        frame = encode_text(_beginning(namespace, event) + args + b"]")
+                    client.session.push(frame)
 
     def _send(self, client: Client, pkt: packet.Packet) -> None:
         client.session.push(encode_text(b"4" + pkt.encode().encode()))
@@ -241,35 +257,24 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
             self._send(client, TextPacket(packet.DISCONNECT, namespace=namespace))
 
 
-def _event_frame(namespace: str, event: str, args: tuple[Any, ...] | bytes) -> bytes:
-    if not isinstance(args, bytes):
-        args = strict_json.dumps(args)[1:-1].encode()
-    where = b"" if namespace == "/" else namespace.encode() + b","
-    return encode_text(b'42%b["%b",%b]' % (where, event.encode(), args))
+@cache
+def _beginning(namespace: str, event: str) -> bytes:
+    where = "" if namespace == "/" else f"{namespace},"
+    return f'42{where}["{event}",'.encode()
 
 
 class SocketIO(flask_socketio.SocketIO):  # type: ignore[misc]  # Flask-SocketIO has no type information
     """Flask-SocketIO around our `Server`; events never pass through Flask's request context."""
 
-    server: Server
     entrance: Entrance
     """Where handshakes enter that need no request handler."""
 
-    def init_app(self, app: Any, **options: Any) -> None:
+    def __init__(self, server: Server) -> None:
+        super().__init__()
+        self.server = server
+        self.async_mode = server.async_mode
+
+    def init_app(self, app: Any, **_options: Any) -> None:
         """Mount the server in front of the Flask app, at `/socket.io/`."""
-        self.server = Server(**self.server_options, **options)
-        self.async_mode = self.server.async_mode
         app.extensions["socketio"] = self
         app.wsgi_app = socketio.WSGIApp(self.server, app.wsgi_app)
-
-    def answers(self, sid: str) -> bool:
-        """See `Server.answers`."""
-        return self.server.answers(sid)
-
-    def is_busy(self, sid: str, size: int = 0) -> bool:
-        """See `Server.is_busy`."""
-        return self.server.is_busy(sid, size)
-
-    def drop(self, sid: str, reason: str) -> None:
-        """See `Server.drop`."""
-        self.server.drop(sid, reason)
