@@ -111,7 +111,7 @@ class MemoryState:
         for own in self._connections.get(socket_id).seats(channel):
             peer = own.channel.peers.get(target)
             if peer is not None:
-                return route_to(own, peer)
+                return Route(peer.socket_id, peer.account, target, own.channel.name, own.peer_id)
         raise NotFound(f"No such peer in your channel: {target}", code="no-such-peer")
 
     def audience(self, socket_id: str, channel: str | None) -> list[Route]:

@@ -51,13 +51,16 @@ class Taker(Protocol):
 
 
 class Client:
-    """``id`` is what others see of it; ``namespace`` is the one it has open, None when it isn't just one."""
+    """``id`` is what others see of it; ``namespace`` is the one it has open, None when it isn't just one.
+
+    ``backlog`` holds the packets that wait behind an event that takes time, None while there is none.
+    """
 
     __slots__ = (
-        "_backlog",
         "_backlog_size",
         "_taker",
         "address",
+        "backlog",
         "connects",
         "deadline",
         "id",
@@ -78,7 +81,7 @@ class Client:
         self.connects = self.refusals = 0
         self.worker: Any = None
         self._taker = taker
-        self._backlog: deque[bytes] | None = None
+        self.backlog: deque[bytes] | None = None
         self._backlog_size = 0
 
     def open(self, namespace: str) -> None:
@@ -112,14 +115,14 @@ class Client:
     @property
     def busy(self) -> bool:
         """Whether an event of this client waits for something."""
-        return self._backlog is not None
+        return self.backlog is not None
 
     def receive(self, packet: bytes) -> None:
         """Have a packet handled: now, or in a greenlet, after those that came before it."""
-        if self._backlog is not None:
-            self._put(self._backlog, packet)
+        if self.backlog is not None:
+            self._put(self.backlog, packet)
         elif not self._taker.take_at_once(self, packet):
-            self._backlog = deque([packet])
+            self.backlog = deque([packet])
             self._backlog_size = len(packet)
             self.worker = gevent.spawn(self._work)
 
@@ -132,12 +135,12 @@ class Client:
     @property
     def crowded(self) -> bool:
         """Whether so much waits that the client must not send more."""
-        waiting = len(self._backlog) if self._backlog is not None else 0
+        waiting = len(self.backlog) if self.backlog is not None else 0
         return waiting > MAX_BACKLOG or self._backlog_size > MAX_BACKLOG_SIZE
 
     def _work(self) -> None:
         """Handle what waits until nothing does, giving others a turn now and then."""
-        backlog, crowded = self._backlog, False
+        backlog, crowded = self.backlog, False
         try:
             while backlog and not self.session.closed:
                 crowded = crowded or self.crowded
@@ -146,6 +149,6 @@ class Client:
                 self._taker.take(self, packet)
                 gevent.sleep(0)
         finally:
-            self._backlog = self.worker = None
+            self.backlog = self.worker = None
             if crowded and not self.session.closed:
                 self.session.resume()

@@ -32,9 +32,10 @@ AnySession = WebSocketSession | PollingSession
 
 
 class Engine(engineio.Server):  # type: ignore[misc]  # python-engineio has no type information
-    """``new_client`` and ``ended`` are the Socket.IO server's: it hears of sessions there."""
+    """``new_client``, ``receive`` and ``on_end`` are the Socket.IO server's: it hears of sessions there."""
 
     new_client: Callable[[Session, str], Client]
+    receive: Callable[[Client, bytes], None]
     on_end: Callable[[Client, str], None]
 
     def __init__(

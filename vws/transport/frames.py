@@ -20,6 +20,7 @@ __all__ = [
     "encode_close",
     "encode_text",
     "payload_of",
+    "text_header",
 ]
 
 
@@ -261,8 +262,12 @@ def encode(opcode: Opcode, payload: bytes) -> bytes:
 
 def encode_text(payload: bytes) -> bytes:
     """Make a text message's frame: `encode`, with the usual headers made in advance."""
-    size = len(payload)
-    return (_TEXT_HEADERS[size] if size < MADE else _header(WHOLE_TEXT, size)) + payload
+    return text_header(len(payload)) + payload
+
+
+def text_header(size: int) -> bytes:
+    """Return what comes before a text message of ``size`` bytes."""
+    return _TEXT_HEADERS[size] if size < MADE else _header(WHOLE_TEXT, size)
 
 
 def encode_close(code: CloseCode, reason: str = "") -> bytes:

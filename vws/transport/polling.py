@@ -61,7 +61,7 @@ class PollingSession(socket.Socket, Pulse):  # type: ignore[misc]  # python-engi
     def _take(self, data: object) -> None:
         """Hand a message over; the request waits while its client's events do."""
         if isinstance(data, str) and not self.closed:
-            self.client.receive(b"4" + data.encode("utf-8", "surrogatepass"))
+            self.server.receive(self.client, b"4" + data.encode("utf-8", "surrogatepass"))
         while self.client.worker is not None and not self.closed:
             self.client.worker.join()
 

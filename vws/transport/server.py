@@ -15,7 +15,7 @@ from vws.core import strict_json
 from vws.errors import Refused
 from vws.transport.clients import Client, Session
 from vws.transport.engine import Engine
-from vws.transport.frames import encode_text
+from vws.transport.frames import encode_text, text_header
 from vws.transport.lanes import LONGEST, Lane, lanes
 from vws.transport.manager import ClientManager
 from vws.transport.packets import Incoming, Kind, TextPacket, decode
@@ -87,6 +87,7 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
         self.packet_class = TextPacket
         self.clients = self.manager.clients
         self.eio.new_client, self.eio.on_end = self._new_client, self._ended
+        self.eio.receive = self._receive
 
     def serve(self, application: Application) -> None:
         """Say whom clients and their events are for, before the first of them comes."""
@@ -114,14 +115,20 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
         if client.deadline is not None and time.monotonic() >= client.deadline - self.eio.timers.tick:
             client.session.close(reason="client did not authenticate")
 
-    # --- arriving: `clients.Taker` ---
+    # --- arriving ---
+
+    def _receive(self, client: Client, packet: bytes) -> None:
+        """Take a packet, those with a lane of their own at once."""
+        lane = self._lanes.get(packet[: packet.find(b'",', 0, LONGEST)])
+        if lane is not None and client.backlog is None and lane.namespace in client.namespaces:
+            self.application.event(client.id, lane.namespace, lane.event, packet[lane.start :])
+        else:
+            client.receive(packet)
+
+    # `clients.Taker`
 
     def take_at_once(self, client: Client, packet: bytes) -> bool:
         """Handle a packet that needs no waiting for anything; False for others."""
-        lane = self._lanes.get(packet[: packet.find(b'",', 0, LONGEST)])
-        if lane is not None and lane.namespace in client.namespaces:
-            self.application.event(client.id, lane.namespace, lane.event, packet[lane.start :])
-            return True
         incoming = decode(packet[1:].decode())
         if incoming is None:
             return True
@@ -220,7 +227,7 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
                 if client and namespace:
                     if namespace != framed_for:
                         framed_for = namespace
-                        frame = encode_text(_beginning(namespace, event) + args + b"]")
+                        frame = _event_frame(_beginning(namespace, event), args)
                     client.session.push(frame)
 
     def _send(self, client: Client, pkt: packet.Packet) -> None:
@@ -255,6 +262,11 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
     def _say_goodbye(self, client: Client) -> None:
         for namespace in client.namespaces:
             self._send(client, TextPacket(packet.DISCONNECT, namespace=namespace))
+
+
+def _event_frame(beginning: bytes, args: bytes) -> bytes:
+    header = text_header(len(beginning) + len(args) + 1)
+    return b"".join((header, beginning, args, b"]"))
 
 
 @cache

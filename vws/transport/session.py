@@ -28,7 +28,7 @@ PING_FRAME, CLOSE_FRAME = encode_text(b"2"), encode_text(CLOSE)
 class WebSocketSession(Pulse):
     """Stands in `Engine.sockets`, with the attributes that python-engineio's server asks of its sockets."""
 
-    __slots__ = ("_connection", "_engine", "client", "closed", "sid")
+    __slots__ = ("_connection", "_engine", "client", "closed", "push", "sid")
 
     connected = upgraded = True
     upgrading = closing = False
@@ -40,6 +40,7 @@ class WebSocketSession(Pulse):
         self.closed = False
         self._engine = engine
         self._connection = connection
+        self.push = connection.push
         connection.receiver = self
         engine.timers.after(engine.ping_interval, self._beat)
 
@@ -54,7 +55,7 @@ class WebSocketSession(Pulse):
             self.pinged_at = None
         kind = message[:1]
         if kind == MESSAGE:
-            self.client.receive(message)
+            self._engine.receive(self.client, message)
         elif kind == CLOSE:
             self.close(abort=True, reason=self._engine.reason.CLIENT_DISCONNECT)
         elif kind not in PACKETS:
@@ -71,9 +72,6 @@ class WebSocketSession(Pulse):
     @property
     def waiting(self) -> int:
         return self._connection.waiting
-
-    def push(self, frame: bytes) -> None:
-        self._connection.push(frame)
 
     def send(self, packet: Any) -> None:
         """Send one of python-engineio's packets."""

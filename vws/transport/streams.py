@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 __all__ = ["PlainStream", "Stream", "TlsStream", "detach"]
 
-READ_SIZE = 16_384
+READ_SIZE = 65_536
 """Bytes that one client may send before the others have their turn."""
 
 
