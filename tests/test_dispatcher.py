@@ -18,6 +18,7 @@ from vws.claims import Claims
 from vws.config import Config
 from vws.core.account_rows import AccountRow, PlanRow, Rows
 from vws.core.attempts import FailedAttempts
+from vws.core.counters import Counters
 from vws.core.session import Role, Session
 from vws.core.wire.names import Concern, Event
 from vws.errors import Refused
@@ -82,7 +83,9 @@ class Program:
         rooms = Rooms(state, accounts, announcer=announcer, claims=claims, clock=lambda: 1_000)
         table = {**signaling_events(signaling), **room_events(rooms)}
         tables = {"/": table, "/signaling": table}
-        self.dispatcher = Dispatcher(tables, gatekeeper, deliver=self.sent.extend, rate=0)
+        self.dispatcher = Dispatcher(
+            tables, gatekeeper, deliver=self.sent.extend, rate=0, counters=Counters()
+        )
         for socket in ("alice", "bob", "carol"):
             self.connect(socket, {"token": "Acme-token"})
         assert self.send("alice", b'["publish","Alice","Lobby",{}]') == OK
@@ -457,7 +460,7 @@ def stumble(_session: Session, _args: Sequence[Any]) -> list[Outgoing]:
 def broken() -> Dispatcher:
     table = {Event.MESSAGE: Handler(parse=list, run=stumble, refuse=no_event)}
     gatekeeper = cast("Gatekeeper", Doorman())
-    return Dispatcher({"/": table}, gatekeeper, deliver=lambda _outgoing: None, rate=10)
+    return Dispatcher({"/": table}, gatekeeper, deliver=lambda _outgoing: None, rate=10, counters=Counters())
 
 
 def auth(user: str) -> dict[str, str]:

@@ -22,6 +22,7 @@ from vws.core import strict_json
 from vws.core.account_rows import Rows
 from vws.core.address import client_address
 from vws.core.attempts import FailedAttempts
+from vws.core.counters import Counters
 from vws.errors import Unavailable
 from vws.ice import IceServers
 from vws.login import LoginSites
@@ -56,11 +57,13 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
     announcer = Announcer(ice)
     attempts = FailedAttempts(config.auth_rate_limit)
     gatekeeper = _gatekeeper(config, state, accounts, announcer=announcer, attempts=attempts)
+    counters = Counters()
     dispatcher = Dispatcher(
         _tables(config, state, accounts, announcer=announcer, ice=ice, server=server),
         gatekeeper,
         deliver=server.deliver,
         rate=config.event_rate_limit,
+        counters=counters,
     )
     server.serve(dispatcher)
     reloader = Reloader(accounts, gatekeeper, drop=server.drop)
@@ -71,6 +74,8 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
         accounts=accounts,
         reload=reloader.reload,
         attempts=attempts,
+        counters=counters,
+        messages_sent=lambda: server.messages_sent,
         ready=partial(_ready, database, accounts),
         clock=_now,
     )

@@ -14,6 +14,7 @@ from vws.errors import Refused, Unavailable
 from vws.http import pages
 from vws.http.access import Door
 from vws.http.answers import json_answer, status_of
+from vws.http.metrics import CONTENT_TYPE, Metrics
 from vws.http.services import Services
 
 __all__ = ["Api"]
@@ -28,6 +29,7 @@ class Api:
         self._services = services
         self._state = services.state
         self._door = door
+        self._metrics = Metrics(services)
         self._description = _describe()
 
     def index(self) -> Response:
@@ -77,6 +79,9 @@ class Api:
         failed = any(problems.values())
         answer = {"status": "failed" if failed else "ok", "components": components}
         return json_answer(answer, 503 if failed else 200)
+
+    def metrics(self) -> Response:
+        return Response(self._metrics.render(), content_type=CONTENT_TYPE)
 
     def description(self) -> Response:
         return json_answer(self._description)

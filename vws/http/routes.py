@@ -39,6 +39,7 @@ ROUTES = (
     Route("/update-accounts", Access.OPERATOR, Api.update_accounts),
     Route("/health", Access.OPEN, Api.health),
     Route("/ready", Access.OPEN, Api.ready),
+    Route("/metrics", Access.OPERATOR, Api.metrics),
     Route("/openapi.json", Access.OPEN, Api.description),
     Route("/socket.io/socket.io.js", Access.OPEN, Api.client),
     Route("/socket.io/socket.io.min.js", Access.OPEN, Api.client_minified),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from vws.accounts import AccountDirectory
 from vws.config import Config
 from vws.core.attempts import FailedAttempts
+from vws.core.counters import Counters
 from vws.reload import ReloadResult
 from vws.state.base import LiveState
 
@@ -20,13 +21,16 @@ class Services:
 
     ``attempts`` are counted together with those to connect: a token is guessed at either door.
     ``reload`` raises `Unavailable`; ``ready`` gives each component this server depends on with what is wrong
-    with it, "" when nothing is; ``clock`` tells milliseconds since the epoch.
+    with it, "" when nothing is; ``clock`` tells milliseconds since the epoch; ``messages_sent`` counts
+    since the start, one for each recipient.
     """
 
     config: Config
     state: LiveState
     accounts: AccountDirectory
     attempts: FailedAttempts
+    counters: Counters
+    messages_sent: Callable[[], int]
     reload: Callable[[], ReloadResult]
     ready: Callable[[], dict[str, str]]
     clock: Callable[[], int]

@@ -11,6 +11,7 @@ from typing import Any
 from vws import logs
 from vws.announce import Outgoing
 from vws.auth import Gatekeeper, pin_in
+from vws.core.counters import Counters
 from vws.core.rate import NEVER_CHARGED, Rate
 from vws.core.session import Session
 from vws.core.wire import build
@@ -56,6 +57,7 @@ class Dispatcher:
         *,
         deliver: Deliver,
         rate: int,
+        counters: Counters,
     ) -> None:
         self.namespaces = tuple(tables)
         self.instant = frozenset(event.value for event in Event if event not in MAY_WAIT)
@@ -63,6 +65,7 @@ class Dispatcher:
         self._gatekeeper = gatekeeper
         self._deliver = deliver
         self._rate = Rate(rate, burst=2 * rate)
+        self._counters = counters
         self._clients: dict[str, _Client] = {}
 
     # --- transport.server.Application ---
@@ -86,6 +89,7 @@ class Dispatcher:
     def _admit(self, socket_id: str, address: str, auth: object) -> None:
         session = self._gatekeeper.admit(auth, socket_id=socket_id, address=address)
         self._clients[socket_id] = _Client(session, pin_in(auth))
+        self._counters.connects += 1
 
     def event(self, socket_id: str, namespace: str, name: str, payload: bytes) -> Mapping[str, Any]:
         """Carry out an event and send what comes of it; return the acknowledgement."""
@@ -101,6 +105,7 @@ class Dispatcher:
         except Exception as error:
             _log_failure(name, error)
             return self._refused(client, handler, name, payload, VWSError("Internal error", code="internal"))
+        self._counters.events[name] += 1
         self._deliver(outgoing)
         return build.ACK_OK
 
@@ -120,6 +125,7 @@ class Dispatcher:
     def disconnect(self, socket_id: str, reason: str) -> None:
         client = self._clients.pop(socket_id, None)
         if client is not None:
+            self._counters.disconnects[reason] += 1
             self._deliver(self._gatekeeper.leave(client.session, reason))
 
     # --- the pieces ---
@@ -134,6 +140,7 @@ class Dispatcher:
     def _refused(
         self, client: _Client, handler: Handler, name: str, payload: bytes, error: VWSError
     ) -> Mapping[str, Any]:
+        self._counters.refusals[error.code] += 1
         if name not in QUIET and _may_log(client):
             _log("refused", client.session, event=name, reason=error.message)
         self._deliver(handler.refuse(client.session, payload, error))

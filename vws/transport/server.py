@@ -83,6 +83,7 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
         self, *, engine_options: dict[str, Any], connect_timeout: float = 10, **options: Any
     ) -> None:
         self._connect_timeout = connect_timeout
+        self.messages_sent = 0
         super().__init__(client_manager=ClientManager(), **options, **engine_options)
         self.packet_class = TextPacket
         self.clients = self.manager.clients
@@ -220,6 +221,7 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
             event, args, concern = message.event, message.args, message.concern
             if not isinstance(args, bytes):
                 args = strict_json.dumps(args)[1:-1].encode()
+            self.messages_sent += len(message.to)
             framed_for, frame = "", b""
             for sid in message.to:
                 client = self.clients.get(sid)
