@@ -8,13 +8,13 @@ import gevent
 from vws import __version__, logs
 from vws import config as settings
 from vws.errors import VWSError
-from vws.transport.wsgi import check_certificate
+from vws.transport.wsgi import tls_context
 
 try:
     _config, _ = settings.load()
     _tls = _config.tls
     if _tls:
-        check_certificate(_tls.key, _tls.cert)
+        tls_context(_tls.key, _tls.cert)  # gunicorn makes its own, and would not say what is wrong
 except VWSError as error:
     sys.exit(f"VWS cannot start: {error.message}")
 

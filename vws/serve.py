@@ -17,7 +17,7 @@ from vws import __version__, logs
 from vws.config import Config
 from vws.errors import Unavailable, VWSError
 from vws.transport.server import SocketIO
-from vws.transport.wsgi import WebServer, check_certificate
+from vws.transport.wsgi import WebServer, tls_context
 
 __all__ = ["prepare", "refuse", "serve", "stop_clients"]
 
@@ -56,9 +56,7 @@ def serve(config: Config, app: Any, socketio: SocketIO) -> None:
 
 def _listen(config: Config, app: Any) -> WebServer:
     tls = config.tls
-    if tls:
-        check_certificate(tls.key, tls.cert)
-    options = {"keyfile": str(tls.key), "certfile": str(tls.cert)} if tls else {}
+    options = {"ssl_context": tls_context(tls.key, tls.cert)} if tls else {}
     server = WebServer((config.host, config.port), app, **options)
     try:
         server.start()

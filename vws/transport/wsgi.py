@@ -18,19 +18,21 @@ from vws.errors import ConfigError
 from vws.transport.handler import Handler
 from vws.transport.visitor import Entrance, Visitor
 
-__all__ = ["WebServer", "Worker", "check_certificate"]
+__all__ = ["WebServer", "Worker", "tls_context"]
 
 HANDSHAKE_TIMEOUT = 10
 REQUEST_TIMEOUT = 60
 """Seconds in which a request must make progress; a WebSocket lifts it."""
 
 
-def check_certificate(key: str, cert: str) -> None:
-    """Raise `ConfigError` for files that are no key and certificate, which would show only with a client."""
+def tls_context(key: str, cert: str) -> ssl.SSLContext:
+    """Make what all TLS connections share; raise `ConfigError` for files that are no key and certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key)
+        context.load_cert_chain(cert, key)
     except OSError as error:
         raise ConfigError(f"CERTIFICATE must lead to a key and its certificate in PEM: {error}") from None
+    return context
 
 
 class WebServer(pywsgi.WSGIServer):
