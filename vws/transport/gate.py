@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 from vws.transport.clock import Clock
 from vws.transport.engine import Engine
 from vws.transport.handshake import Handshake
-from vws.transport.streams import PlainStream
+from vws.transport.streams import Stream
 
 __all__ = ["Gate"]
 
@@ -46,7 +46,7 @@ class Gate:
     def timers(self) -> Clock:
         return self._engine.timers
 
-    def welcome(self, handshake: Handshake, stream: PlainStream, early: bytes) -> bool:
+    def welcome(self, handshake: Handshake, stream: Stream, early: bytes) -> bool:
         """`visitor.Entrance`: begin a session, unless its origin needs a closer look or all is full."""
         allowed = self._engine.cors_allowed_origins
         if allowed != "*" and handshake.origin not in (*allowed, ""):

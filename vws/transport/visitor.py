@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, Protocol
 
 import gevent
@@ -10,15 +9,15 @@ import gevent
 from vws.transport import handshake
 from vws.transport.clock import Clock
 from vws.transport.handshake import BEGINNING, END, Handshake
-from vws.transport.streams import PlainStream
+from vws.transport.streams import Stream, WriteFirst
 
 __all__ = ["Entrance", "House", "Visitor"]
 
 HEAD_SIZE = 16_384
 HEAD_TIMEOUT = 10
-"""Seconds that the head of a first request may take."""
+"""Seconds that the head of a first request may take, and over TLS the handshake before it."""
 
-READ = 1
+READ, WRITE = 1, 2
 
 
 class Entrance(Protocol):
@@ -27,46 +26,58 @@ class Entrance(Protocol):
     @property
     def timers(self) -> Clock: ...
 
-    def welcome(self, handshake: Handshake, stream: PlainStream, early: bytes) -> bool:
+    def welcome(self, handshake: Handshake, stream: Stream, early: bytes) -> bool:
         """Begin a session; False when it has to be refused, which is not done here."""
 
 
 class House(Protocol):
     """The web server, for everybody else."""
 
-    def hand_over(self, fd: int, address: Any, early: bytes) -> None:
+    def hand_over(self, stream: Stream, address: Any, early: bytes) -> None:
         """Serve a connection of which ``early`` was read already."""
 
 
 class Visitor:
     """Reads the first head of a connection on gevent's hub, and passes the connection on."""
 
-    __slots__ = ("_address", "_entrance", "_fd", "_head", "_house", "_watcher")
+    __slots__ = ("_address", "_entrance", "_head", "_house", "_stream", "_watcher")
 
-    def __init__(self, fd: int, address: Any, *, entrance: Entrance, house: House) -> None:
-        os.set_blocking(fd, False)
-        self._fd = fd
+    def __init__(self, stream: Stream, address: Any, *, entrance: Entrance, house: House) -> None:
+        self._stream = stream
         self._address = address
         self._entrance = entrance
         self._house = house
         self._head = b""
-        self._watcher: Any = gevent.get_hub().loop.io(fd, READ)
-        self._watcher.start(self._readable)
+        self._watcher: Any = None
+        self._wait_for(READ)
         entrance.timers.after(HEAD_TIMEOUT, self._late)
 
-    def _readable(self) -> None:
+    def _wait_for(self, event: int) -> None:
+        self._stop()
+        self._watcher = gevent.get_hub().loop.io(self._stream.fd, event)
+        self._watcher.start(self._read)
+
+    def _read(self) -> None:
         try:
-            data = os.read(self._fd, HEAD_SIZE)
-        except BlockingIOError:
-            return
+            data = self._stream.read()
+        except BlockingIOError as reason:
+            self._go_on_after(reason)
         except OSError:
-            data = b""
+            self._leave()
+        else:
+            self._hear(data)
+
+    def _go_on_after(self, reason: BlockingIOError) -> None:
+        wanted = WRITE if isinstance(reason, WriteFirst) else READ
+        if wanted != self._watcher.events:
+            self._wait_for(wanted)
+
+    def _hear(self, data: bytes) -> None:
         if data:
             self._head += data
             self._look()
         else:
-            self._done()
-            os.close(self._fd)
+            self._leave()
 
     def _look(self) -> None:
         if not (self._head.startswith(BEGINNING) or BEGINNING.startswith(self._head)):
@@ -79,29 +90,44 @@ class Visitor:
             self._pass_on()
 
     def _enter(self, head: bytes, early: bytes) -> None:
-        wanted = handshake.read(head, str(self._address[0]))
+        wanted = handshake.read(head, _host(self._address))
         if wanted is None:
             self._pass_on()
             return
-        self._done()
-        if not self._entrance.welcome(wanted, PlainStream(self._fd), early):
-            self._house.hand_over(self._fd, self._address, self._head)
+        stream, address, head = self._let_go()
+        if not self._entrance.welcome(wanted, stream, early):
+            self._house.hand_over(stream, address, head)
 
     def _pass_on(self) -> None:
-        self._done()
-        self._house.hand_over(self._fd, self._address, self._head)
+        self._house.hand_over(*self._let_go())
 
     def _late(self) -> None:
         """Give up a head that trickles; who has said nothing yet may keep its connection a while."""
         if self._watcher is None:
             return
-        if self._head:
-            self._done()
-            os.close(self._fd)
+        if self._head or not self._stream.ready:
+            self._leave()
         else:
             self._pass_on()
 
-    def _done(self) -> None:
-        self._watcher.stop()
-        self._watcher.close()
-        self._watcher = None
+    def _leave(self) -> None:
+        stream, _, _ = self._let_go()
+        stream.close()
+
+    def _let_go(self) -> tuple[Stream, Any, bytes]:
+        """End here, and hold nothing: the timer still has this for a while."""
+        self._stop()
+        held = self._stream, self._address, self._head
+        del self._stream, self._address, self._head
+        return held
+
+    def _stop(self) -> None:
+        if self._watcher is not None:
+            self._watcher.stop()
+            self._watcher.close()
+            self._watcher = None
+
+
+def _host(address: Any) -> str:
+    """Return what a proxy can be known by; on a Unix socket that is nothing."""
+    return str(address[0]) if isinstance(address, tuple) else ""

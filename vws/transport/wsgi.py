@@ -9,18 +9,16 @@ import socket
 import ssl
 from typing import Any
 
-import gevent
 from gevent import pywsgi
-from gevent.socket import socket as GeventSocket  # noqa: N812 - a class, whatever its case
 from geventwebsocket.gunicorn.workers import GeventWebSocketWorker
 
 from vws.errors import ConfigError
 from vws.transport.handler import Handler
+from vws.transport.streams import PlainStream, Stream, attach, secure
 from vws.transport.visitor import Entrance, Visitor
 
 __all__ = ["WebServer", "Worker", "tls_context"]
 
-HANDSHAKE_TIMEOUT = 10
 REQUEST_TIMEOUT = 60
 """Seconds in which a request must make progress; a WebSocket lifts it."""
 
@@ -38,27 +36,26 @@ def tls_context(key: str, cert: str) -> ssl.SSLContext:
 class WebServer(pywsgi.WSGIServer):
     """Serves requests by `Handler`; clients that break TLS or HTTP are dropped without a traceback.
 
-    Over plain TCP, connections are given to `Visitor` first; those that begin with a handshake never cost a
-    greenlet.
+    Connections are given to `Visitor` first; those that begin with a handshake for a WebSocket never cost a
+    greenlet. ``ssl_context`` makes it speak TLS.
     """
 
     handler_class = Handler
 
     def __init__(self, listener: Any, application: Any = None, **options: Any) -> None:
         options["log"] = options["error_log"] = None
+        self._context: Any = options.get("ssl_context")
         super().__init__(listener, application, **options)
-        socketio = getattr(application, "extensions", {}).get("socketio")
-        self._entrance: Entrance | None = getattr(socketio, "entrance", None)
+        self._entrance: Entrance = application.extensions["socketio"].entrance
 
     def init_socket(self) -> None:
         super().init_socket()
+        self._handle = self.handle  # gevent's own would shake hands again
         if self.family != socket.AF_UNIX:  # small packets leave at once: waiting for more costs 40 ms each
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def do_read(self) -> Any:
-        """Accept a connection; a bare descriptor will do where no request handler is needed yet."""
-        if self._entrance is None or self.ssl_args or self.family == socket.AF_UNIX:
-            return super().do_read()
+        """Accept a connection; a bare descriptor will do, no request handler is needed yet."""
         listener: Any = self.socket
         try:
             accepted: tuple[int, Any] = listener._accept()  # noqa: SLF001 - as gevent's own server does
@@ -67,33 +64,20 @@ class WebServer(pywsgi.WSGIServer):
         return accepted
 
     def do_handle(self, *args: Any) -> None:
-        first, address = args
-        if isinstance(first, int) and self._entrance is not None:
-            Visitor(first, address, entrance=self._entrance, house=self)
-        else:
-            super().do_handle(*args)
+        fd, address = args
+        Visitor(self._stream(fd), address, entrance=self._entrance, house=self)
 
-    def hand_over(self, fd: int, address: Any, early: bytes) -> None:
+    def _stream(self, fd: int) -> Stream:
+        os.set_blocking(fd, False)
+        return PlainStream(fd) if self._context is None else secure(fd, self._context)
+
+    def hand_over(self, stream: Stream, address: Any, early: bytes) -> None:
         """Serve a connection of which ``early`` was read already."""
-        if self.full():  # waiting for a free place is not possible here
-            os.close(fd)
+        if self.closed or self.full():  # waiting for a free place is not possible here
+            stream.close()
             return
         base: Any = super()
-        base.do_handle(GeventSocket(self.family, fileno=fd), address, early)
-
-    def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> Any:
-        try:
-            with gevent.Timeout(HANDSHAKE_TIMEOUT):
-                secured = self._secure(client_socket)
-        except (ssl.SSLError, OSError, gevent.Timeout):
-            client_socket.close()
-            return None
-        with secured:
-            return self.handle(secured, address)
-
-    def _secure(self, client_socket: Any) -> Any:
-        server: Any = self  # gevent's type information gets this attribute wrong
-        return server.wrap_socket(client_socket, **server.ssl_args)
+        base.do_handle(attach(stream, self.family), address, early)
 
     def handle(self, sock: Any, address: Any, early: bytes = b"") -> None:
         sock.settimeout(REQUEST_TIMEOUT)
