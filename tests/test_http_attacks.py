@@ -12,15 +12,9 @@ import pytest
 from tests.conftest import TOKEN, Clients, MakeServer
 from tests.support.pair import Pair
 from tests.support.raw import CLOSE, TEXT, Raw, frame, request, upgrade
-from tests.support.server import Server, until
+from tests.support.server import Server, noise, until
 
 POLLING = "/socket.io/?EIO=4&transport=polling"
-NOISE = re.compile(r"Traceback|\b(fail\w*|exception|greenlet)\b", re.IGNORECASE)
-
-
-def noise(log: str) -> list[str]:
-    """Return the lines that an operator would have to look into."""
-    return [line for line in log.splitlines() if NOISE.search(line)]
 
 
 @pytest.fixture

@@ -32,11 +32,12 @@ from typing import Any
 
 import requests
 
-__all__ = ["ROOT", "Row", "Runner", "Server", "free_port", "row", "until"]
+__all__ = ["ROOT", "Row", "Runner", "Server", "free_port", "noise", "row", "until"]
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 5
 START_SECONDS = 20
+NOISE = re.compile(r"Traceback|\b(fail\w*|exception|greenlet)\b", re.IGNORECASE)
 CREATED = 1_700_000_000  # unix seconds
 
 
@@ -288,6 +289,11 @@ def until(
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {timeout} s for {what() if callable(what) else what}")
         time.sleep(0.02)
+
+
+def noise(log: str) -> list[str]:
+    """Return the lines that an operator would have to look into."""
+    return [line for line in log.splitlines() if NOISE.search(line)]
 
 
 def free_port() -> int:

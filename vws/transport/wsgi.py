@@ -19,6 +19,9 @@ from vws.transport.visitor import Entrance, Visitor
 
 __all__ = ["WebServer", "Worker", "tls_context"]
 
+TICKETS = 1
+"""Tickets that a client gets for its next TLS handshake; one is enough for those that come one by one."""
+
 REQUEST_TIMEOUT = 60
 """Seconds in which a request must make progress; a WebSocket lifts it."""
 
@@ -45,6 +48,8 @@ class WebServer(pywsgi.WSGIServer):
     def __init__(self, listener: Any, application: Any = None, **options: Any) -> None:
         options["log"] = options["error_log"] = None
         self._context: Any = options.get("ssl_context")
+        if self._context is not None:
+            self._context.num_tickets = TICKETS
         super().__init__(listener, application, **options)
         self._entrance: Entrance = application.extensions["socketio"].entrance
 
