@@ -111,10 +111,9 @@ class TlsStream:
 
 
 def secure(fd: int, context: Any) -> TlsStream:
-    """Begin TLS, as its server, over a descriptor that does not block."""
-    shell = _Shell(
-        socket.AF_INET, socket.SOCK_STREAM, 0, fd
-    )  # what it is matters to nobody; asking would cost
+    """Begin TLS, as its server, over a descriptor, which will not block any more."""
+    # Of what family it is matters to nobody here, and not to say would cost system calls.
+    shell = _Shell(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
     shell.setblocking(False)
     session = context._wrap_socket(shell, True)  # noqa: SLF001 - what every kind of SSLSocket is made of
     shell.detach()
@@ -139,7 +138,7 @@ class _TlsSocket(SSLSocket):
 
     def __init__(self, stream: TlsStream, family: int) -> None:
         GeventSocket.__init__(self, family, socket.SOCK_STREAM, 0, fileno=stream.fd)
-        self.suppress_ragged_eofs = True
+        self.server_side = self.suppress_ragged_eofs = True
         self.shell = stream.shell
         self._sslobj = stream.session
         self._connected = True
@@ -147,7 +146,8 @@ class _TlsSocket(SSLSocket):
 
 def detach(sock: Any) -> Stream:
     """Take the descriptor out of gevent's socket, which is of no use afterwards."""
-    session, shell = getattr(sock, "_sslobj", None), getattr(sock, "shell", None) or sock._sock  # noqa: SLF001
+    session = getattr(sock, "_sslobj", None)
+    shell = getattr(sock, "shell", None) or sock._sock  # noqa: SLF001 - the one that the session refers to
     fd = sock.detach()
     return PlainStream(fd) if session is None else TlsStream(fd, session, shell)
 

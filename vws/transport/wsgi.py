@@ -73,8 +73,10 @@ class WebServer(pywsgi.WSGIServer):
         Visitor(self._stream(fd), address, entrance=self._entrance, house=self)
 
     def _stream(self, fd: int) -> Stream:
+        if self._context is not None:
+            return secure(fd, self._context)
         os.set_blocking(fd, False)
-        return PlainStream(fd) if self._context is None else secure(fd, self._context)
+        return PlainStream(fd)
 
     def hand_over(self, stream: Stream, address: Any, early: bytes) -> None:
         """Serve a connection of which ``early`` was read already."""
