@@ -10,7 +10,7 @@ from vws import config as settings
 from vws import logs
 from vws.errors import VWSError
 from vws.factory import create_app
-from vws.serve import refuse, serve
+from vws.serve import refuse, serve, stop_in_order
 
 try:
     config, warnings = settings.load()
@@ -23,3 +23,5 @@ except VWSError as error:
 
 if __name__ == "__main__":
     serve(config, app, socketio)
+else:
+    stop_in_order(socketio)

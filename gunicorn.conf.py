@@ -3,8 +3,6 @@
 import sys
 from typing import Any
 
-import gevent
-
 from vws import __version__, logs
 from vws import config as settings
 from vws.errors import VWSError
@@ -31,20 +29,9 @@ errorlog = "-"
 loglevel = "warning"
 
 
-def post_worker_init(worker: Any) -> None:
-    """Stop the clients as soon as the worker is asked to stop; gunicorn alone would wait for them."""
+def post_worker_init(_worker: Any) -> None:
+    """Begin as `python app.py` does."""
     from vws.serve import prepare  # noqa: PLC0415 - not before the worker has patched the libraries
 
     prepare()
     logs.event("start", version=__version__, host=_config.host, port=_config.port)
-    gevent.spawn(_stop_with, worker)
-
-
-def _stop_with(worker: Any) -> None:
-    import app  # noqa: PLC0415 - gunicorn loads the app in the worker, after this file
-    from vws.serve import stop_clients  # noqa: PLC0415
-
-    while worker.alive:
-        gevent.sleep(0.1)
-    stop_clients(app.socketio)
-    logs.event("stop")

@@ -18,7 +18,7 @@ BAD_SETTINGS = {
     "CERTIFICATE": "/nonexistent/certificate",
     "TRUSTED_PROXIES": "not-an-address",
 }
-both = pytest.mark.parametrize("runner", Runner)
+both = pytest.mark.parametrize("runner", [Runner.APP, Runner.GUNICORN])
 
 
 def refused(server: Server) -> str:

@@ -77,6 +77,9 @@ def test_everybody_is_told_and_nobody_delays_the_end(
     two_namespaces = clients.token(server=server)
     two_namespaces.connect({"token": TOKEN}, "/chat")
     nameless, waiting = clients(server), clients(server)
+    kept_alive = Raw(server)
+    kept_alive.send(request("GET", "/health"))
+    assert kept_alive.status() == 200
     waiting.send_raw(f'40{{"account":"{ACCOUNT}","user":"Alice","pin":"1"}}')
     login_site.wait_for_waiting(1)
     assert everybody[0].call("publish", "Alice", "Lobby", {})["ok"]
@@ -94,7 +97,10 @@ def test_everybody_is_told_and_nobody_delays_the_end(
         poller.raw.close()
     nameless.wait_closed()
     waiting.wait_closed()
+    kept_alive.all()  # returns when the server closes the connection
+    kept_alive.close()
     assert server.stop() == 0
+    assert server.wait_log(" info stop$")
     assert time.monotonic() - begun < FAST
 
 

@@ -1,4 +1,4 @@
-"""Running the program: `python app.py` listens by this; gunicorn brings its own and uses `stop_clients`."""
+"""Running the program: `python app.py` listens by this; gunicorn brings its own and uses `stop_in_order`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from types import FrameType
 from typing import Any, NoReturn
 
 import gevent
@@ -19,13 +20,16 @@ from vws.errors import Unavailable, VWSError
 from vws.transport.server import SocketIO
 from vws.transport.wsgi import WebServer, tls_context
 
-__all__ = ["prepare", "refuse", "serve", "stop_clients"]
+__all__ = ["prepare", "refuse", "serve", "stop_in_order"]
 
 CANNOT_START = 3
 """Exit code; the one at which gunicorn does not start the worker again and again."""
 
 STOP_TIMEOUT = 3.0
 """Seconds that clients have to hear of the end."""
+
+LAST_ANSWERS = 0.5
+"""Seconds in which requests that are under way then may still be answered."""
 
 
 def refuse(error: VWSError) -> NoReturn:
@@ -49,8 +53,8 @@ def serve(config: Config, app: Any, socketio: SocketIO) -> None:
     sys.stdout.flush()
     stop.wait()
     server.close()
-    stop_clients(socketio)
-    server.stop(timeout=0.5)
+    _stop_clients(socketio)
+    server.stop(timeout=LAST_ANSWERS)
     logs.event("stop")
 
 
@@ -65,7 +69,28 @@ def _listen(config: Config, app: Any) -> WebServer:
     return server
 
 
-def stop_clients(socketio: SocketIO) -> None:
+def stop_in_order(socketio: SocketIO) -> None:
+    """Have SIGTERM tell the clients, too, where something else handles it: gunicorn's worker."""
+    handle = signal.getsignal(signal.SIGTERM)
+    if not callable(handle):
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        handle(number, frame)
+        gevent.spawn(_leave, socketio)
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+def _leave(socketio: SocketIO) -> None:
+    """End the process: the worker would wait for connections that are only kept alive, until it is killed."""
+    _stop_clients(socketio)
+    logs.event("stop")
+    gevent.sleep(LAST_ANSWERS)
+    sys.exit()
+
+
+def _stop_clients(socketio: SocketIO) -> None:
     """Tell every client that the server goes, close its connection and wait a little until it is closed."""
     socketio.server.shut_down()
     deadline = time.monotonic() + STOP_TIMEOUT

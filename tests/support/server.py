@@ -38,14 +38,16 @@ ROOT = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 5
 START_SECONDS = 20
 NOISE = re.compile(r"Traceback|\b(fail\w*|exception|greenlet)\b", re.IGNORECASE)
+BARE_WORKER = "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"
 CREATED = 1_700_000_000  # unix seconds
 
 
 class Runner(StrEnum):
-    """How the server is started."""
+    """How the server is started: `WORKER` is gunicorn without our settings, as gevent-websocket says."""
 
     APP = "python app.py"
     GUNICORN = "gunicorn"
+    WORKER = "gunicorn -k GeventWebSocketWorker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,14 @@ class Server:
     def _command(self) -> list[str]:
         if self.runner is Runner.APP:
             return [sys.executable, str(ROOT / "app.py")]
-        return [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "app:app"]
+        options = ["-c", str(ROOT / "gunicorn.conf.py")] if self.runner is Runner.GUNICORN else self._bare()
+        return [sys.executable, "-m", "gunicorn", *options, "app:app"]
+
+    def _bare(self) -> list[str]:
+        options = ["-k", BARE_WORKER, "-b", f"{self.settings['HOST']}:{self.port}"]
+        if certificate := self.settings.get("CERTIFICATE"):
+            options += ["--keyfile", f"{certificate}.key", "--certfile", f"{certificate}.crt"]
+        return options
 
     def _answers(self) -> bool:
         assert self._process is not None
