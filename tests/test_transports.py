@@ -19,6 +19,7 @@ from engineio.payload import Payload
 from tests.conftest import ACCOUNT, TOKEN, Clients, MakeServer, finishing
 from tests.support.client import Client
 from tests.support.login_site import LoginSite
+from tests.support.pair import Pair
 from tests.support.server import Runner, Server, until
 
 OK = {"ok": True}
@@ -211,6 +212,46 @@ def test_a_client_that_vanishes_while_it_logs_in_leaves_nothing(
     until(lambda: open_count(server) == 0)
 
 
+def test_events_behind_a_login_wait_in_their_order_and_others_do_not(
+    make_server: MakeServer, clients: Clients, login_site: LoginSite
+) -> None:
+    server = make_server(STATIC_LOGIN=login_site.url("/hold"))
+    pair, charlie = Pair(clients, server), clients(server)
+    charlie.send_raw(f'40{{"account":"{ACCOUNT}","user":"Charlie","pin":"1"}}')
+    charlie.emit("subscribe", "Charlie", pair.channel)
+    for number in range(50):
+        charlie.emit("messagePeer", {"type": "candidate", "target": "Bob", "n": number})
+    login_site.wait_for_waiting(1)
+    for _ in range(20):
+        pair.relay()
+    assert server.get("/health").ok
+    assert clients.token(server=server).call("subscribe", "Dora", "Elsewhere") == OK
+    pair.undisturbed()
+    login_site.release()
+    assert pair.alice.message("peer")["peerID"] == "Charlie"
+    assert [pair.bob.message("candidate")["n"] for _ in range(50)] == list(range(50))
+
+
+def test_events_behind_a_publish_wait_in_their_order_and_others_do_not(
+    server: Server, clients: Clients
+) -> None:
+    """A channel that somebody holds can be had once its holder has left a ping unanswered."""
+    pair, others, holder = Pair(clients), Pair(clients), clients.token()
+    assert holder.call("publish", "Holder", "Held", {}) == OK
+    holder.freeze()
+    waiting = pair.alice.send("publish", "Alice", "Held", {})
+    for number in range(50):
+        pair.alice.emit(
+            "messagePeer", {"type": "candidate", "target": "Bob", "channel": pair.channel, "n": number}
+        )
+    others.relay()
+    pair.bob.nothing("message")
+    assert pair.alice.acknowledged(waiting) == OK
+    assert [pair.bob.message("candidate")["n"] for _ in range(50)] == list(range(50))
+    others.undisturbed()
+    holder.drop()
+
+
 def test_gunicorn_serves_and_limits_in_the_same_way(make_server: MakeServer, clients: Clients) -> None:
     server = make_server(runner=Runner.GUNICORN, MAX_CONNECTIONS="2")
     alice, bob = clients.token(server=server), clients.token(server=server)
@@ -221,6 +262,16 @@ def test_gunicorn_serves_and_limits_in_the_same_way(make_server: MakeServer, cli
     server.stop()
     for each in (alice, bob):
         each.wait_closed()
+
+
+def test_gunicorn_limits_each_address(make_server: MakeServer, clients: Clients) -> None:
+    server = make_server(runner=Runner.GUNICORN, MAX_CONNECTIONS_PER_ADDRESS="2")
+    first, _ = (from_address(clients, server, 1) for _ in range(2))
+    assert_full(server, source="127.0.1.1")
+    from_address(clients, server, 2)
+    first.close()
+    until(lambda: open_count(server) == 2)
+    from_address(clients, server, 1)
 
 
 def test_small_packets_are_not_held_back(server: Server, clients: Clients) -> None:
@@ -325,6 +376,7 @@ def test_dead_clients_are_found_in_about_fifteen_seconds(
 # --- limits ---
 
 PER_ADDRESS, AT_ONCE, BUFFER = 3, 8, 100_000
+CHAT = 4000  # characters; longer messages are no chat
 
 
 @pytest.fixture(scope="module")
@@ -418,6 +470,15 @@ def test_who_does_not_authenticate_in_time_is_disconnected(limited: Server, clie
     stays.nothing("message")
 
 
+def test_who_says_nothing_has_ten_seconds(server: Server, clients: Clients) -> None:
+    silent, wrong = clients(), clients()
+    wrong.send_raw('40{"token":"wrong"}')
+    started = time.monotonic()
+    for each in (silent, wrong):
+        each.wait_closed(timeout=13)
+    assert time.monotonic() - started > 9
+
+
 @pytest.mark.parametrize(
     ("source", "forwarded", "address"),
     [
@@ -475,6 +536,39 @@ def test_a_client_that_never_reads_is_dropped_and_others_go_on(limited: Server, 
     (line,) = limited.wait_log(f"disconnect .*socket={stuck.sid}")
     assert 'reason="client does not read"' in line
     assert [bob.message("chat")["n"] for _ in range(sent)] == list(range(sent))
+    stuck.thaw()
+    stuck.wait_closed()
+
+
+def test_a_member_of_a_room_that_never_reads_costs_the_others_nothing(
+    limited: Server, clients: Clients
+) -> None:
+    alice, bob, stuck = (
+        clients.verified(name, server=limited, source=f"127.0.1.{76 + number}", receive_buffer=size)
+        for number, (name, size) in enumerate({"Alice": None, "Bob": None, "Stuck": 4096}.items())
+    )
+    for each in (alice, bob, stuck):
+        assert each.call("roomJoin", {"room": "Hall"}) == OK
+    stuck.freeze()
+    sent = 0
+
+    def dropped() -> bool:
+        """Talk until the system's own buffers are full, and ours."""
+        nonlocal sent
+        for _ in range(50):
+            alice.emit("roomMessage", {"room": "Hall", "message": {"text": f"{sent} {'x' * CHAT}"}})
+            sent += 1
+        assert alice.call("roomMessage", {"room": "Hall", "message": {"text": f"{sent} "}}) == OK
+        sent += 1
+        return any("participantLeft" in update for (update,) in alice.received("roomUpdate"))
+
+    until(dropped, timeout=30)
+    (line,) = limited.wait_log(f"disconnect .*socket={stuck.sid}")
+    assert 'reason="client does not read"' in line
+    for each in (alice, bob):
+        assert each.update("participantLeft")["participantLeft"]["name"] == "Stuck"
+        said = [each.update("messageNew")["messageNew"]["text"] for _ in range(sent)]
+        assert [int(text.split()[0]) for text in said] == list(range(sent))
     stuck.thaw()
     stuck.wait_closed()
 
