@@ -18,7 +18,7 @@ from bench.figures import Group
 from bench.login_site import login_site
 from bench.loop import Failed
 from bench.machine import describe_machine, raise_file_limit
-from bench.report import RESULTS, Raw, load, save, table, write
+from bench.report import RESULTS, SOAK, Raw, load, save, table, write
 from bench.run import Run
 from bench.scale import FULL, SMOKE, Scale
 from bench.servers import ROOT, Contender, Launch, Server, attached
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--attach", metavar="PORT:PID:TOKEN", help="measure a server of ours that runs already")
     add("--rate", type=float, default=0.0, help="messages per second that latency is measured at")
     add("--raw", type=Path, default=RESULTS / "bench.json", help="where the raw numbers go")
-    add("--soak", type=Path, default=RESULTS / "soak.json", help="what make soak wrote")
+    add("--soak", type=Path, default=SOAK, help="what make soak wrote")
     add(
         "--report", type=Path, metavar="FOLDER", help="write the report here, even if not everything is in it"
     )

@@ -15,11 +15,18 @@ from bench.scale import Scale
 from bench.servers import ROOT, Contender
 from bench.table import Results, Row, Shown, median, show
 
-__all__ = ["RESULTS", "Raw", "load", "save", "table", "write"]
+__all__ = ["RESULTS", "SOAK", "Raw", "load", "save", "table", "write"]
 
 TEMPLATE = Path(__file__).with_name("performance.md.template")
 RESULTS = ROOT / "bench" / "results"
+SOAK = ROOT / "docs" / "performance" / "soak.json"
+"""What `make soak` found; kept, as it takes longer than all the rest."""
 HEAD = ("figure", "unit", "ours", "Node", "ratio", "goal", "reached")
+VERDICTS = ("| what | measured | bound | held |", "| --- | --- | --- | --- |")
+MINUTES = (
+    "| minute | p50, ms | p99, ms | worst, ms | memory, MB | load average |",
+    "| ---: | ---: | ---: | ---: | ---: | ---: |",
+)
 NAMES = {Contender.OURS: "this server", Contender.NODE: "Node"}
 
 
@@ -146,9 +153,15 @@ def _plot(raw: Raw, title: str, x_title: str, points: Sequence[Row]) -> Plot:
 def _soak(soak: Mapping[str, Any] | None) -> str:
     if soak is None:
         return "Not made yet: `make soak`."
-    lines = ["| what | measured | bound | held |", "| --- | --- | --- | --- |"]
-    lines += [
-        f"| {each['what']} | {each['measured']} | {each['bound']} | {'yes' if each['held'] else 'no'} |"
-        for each in soak["verdicts"]
-    ]
-    return "\n".join([soak["summary"], "", *lines])
+    held = [f"| {_verdict(each)} |" for each in soak["verdicts"]]
+    minutes = [f"| {number} | {_minute(each)} |" for number, each in enumerate(soak["minutes"], 1)]
+    return "\n".join([soak["summary"], "", *VERDICTS, *held, "", *MINUTES, *minutes])
+
+
+def _verdict(verdict: Mapping[str, Any]) -> str:
+    held = "yes" if verdict["held"] else "no"
+    return " | ".join([verdict["what"], verdict["measured"], verdict["bound"], held])
+
+
+def _minute(minute: Mapping[str, float]) -> str:
+    return " | ".join(f"{minute[name]:.1f}" for name in ("p50", "p99", "worst", "memory", "load"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from bench import messages
 from bench.crowd import CHANNEL, arrive, enter_channels, pair_up
 from bench.loop import Failed, Loop
 from bench.machine import raise_file_limit
-from bench.report import RESULTS
+from bench.report import RESULTS, SOAK
 from bench.servers import ROOT, Contender, Launch, Server, started
 from bench.traffic import Flow, relay_at
 
@@ -31,22 +32,31 @@ STORM_SECONDS = 30.0
 class Plan:
     """Numbers of clients, messages per second of each active one, and how long."""
 
-    idle: int
-    active: int
-    rate: float
-    minutes: float
-    storm: int
+    idle: int = 10_000
+    active: int = 1000
+    rate: float = 2.0
+    minutes: float = 10.0
+    storm: int = 5000
     sample: float = SAMPLE
+
+
+FULL = Plan()
+"""What the report shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Minute:
-    """Latencies in ms of a minute, and the resident memory in MB at its end."""
+    """Latencies in ms of a minute; at its end, the resident memory in MB and the machine's load average."""
 
     p50: float
     p99: float
     worst: float
     memory: float
+    load: float
+
+    def __str__(self) -> str:
+        latencies = f"p50 {self.p50:.1f} ms, p99 {self.p99:.1f} ms, worst {self.worst:.1f} ms"
+        return f"{latencies}, {self.memory:.1f} MB, load {self.load:.1f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Failed as error:
         _say(f"soak: {error}")
         return 1
-    _save(options.raw, plan, minutes, memory, verdicts)
+    _save(options.raw or (SOAK if plan == FULL else RESULTS / SOAK.name), plan, minutes, memory, verdicts)
     for each in verdicts:
         _say(f"{'held' if each.held else 'NOT HELD'}: {each.what}: {each.measured} ({each.bound})")
     return 0 if all(each.held for each in verdicts) else 1
@@ -78,14 +88,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
-    parser.add_argument("--idle", type=int, default=10_000, help="clients that only answer pings")
-    parser.add_argument("--active", type=int, default=1000, help="clients that talk in pairs")
-    parser.add_argument("--rate", type=float, default=2.0, help="messages per second of each of those")
-    parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--storm", type=int, default=5000, help="clients that drop and return at once")
-    parser.add_argument("--sample", type=float, default=SAMPLE, help="seconds between looks at the memory")
+    parser.add_argument("--idle", type=int, default=FULL.idle, help="clients that only answer pings")
+    parser.add_argument("--active", type=int, default=FULL.active, help="clients that talk in pairs")
+    parser.add_argument("--rate", type=float, default=FULL.rate, help="messages per second of each of those")
+    parser.add_argument("--minutes", type=float, default=FULL.minutes)
+    parser.add_argument("--storm", type=int, default=FULL.storm, help="clients that drop and return at once")
+    parser.add_argument(
+        "--sample", type=float, default=FULL.sample, help="seconds between looks at the memory"
+    )
     parser.add_argument("--source", type=Path, default=ROOT, help="the tree the server is started from")
-    parser.add_argument("--raw", type=Path, default=RESULTS / "soak.json", help="where the numbers go")
+    parser.add_argument("--raw", type=Path, help="where the numbers go, where not to the report")
     return parser
 
 
@@ -139,7 +151,7 @@ def _minute(latencies: list[float], memory: float) -> Minute:
         raise Failed("no message arrived in a minute")
     ordered = sorted(latencies)
     p50, p99 = ordered[len(ordered) // 2], ordered[len(ordered) * 99 // 100]
-    return Minute(p50 * 1e3, p99 * 1e3, ordered[-1] * 1e3, memory)
+    return Minute(p50 * 1e3, p99 * 1e3, ordered[-1] * 1e3, memory, os.getloadavg()[0])
 
 
 def _judge(minutes: Sequence[Minute], missing: int, *, lost: int) -> list[Verdict]:

@@ -13,6 +13,12 @@ from tests.support.require import need
 from tests.support.server import ROOT
 
 PEER = ROOT / "bench" / "peer"
+SMALL_SOAK = ("--idle", "20", "--active", "4", "--minutes", "1", "--sample", "0.2", "--storm", "20")
+
+
+def run(module: str, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", module, *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
 
 
 @pytest.mark.timeout(300)
@@ -22,12 +28,15 @@ def test_every_figure_is_measured_and_reported(tmp_path: Path, monkeypatch: pyte
     need("node")
     fetch = [need("npm"), "ci", "--prefix", str(PEER), "--ignore-scripts", "--no-audit", "--no-fund"]
     subprocess.run(fetch, check=True, capture_output=True, timeout=120)
-    command = [sys.executable, "-m", "bench", "--scale", "smoke", "--raw", str(tmp_path / "raw.json")]
-    command += ["--report", str(tmp_path)]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
+    soaked = run("bench.soak", *SMALL_SOAK, "--raw", str(tmp_path / "soak.json"))
+    assert "clients lost: 0 (0)" in soaked.stdout, soaked.stdout + soaked.stderr
+    options = ["--scale", "smoke", "--raw", str(tmp_path / "raw.json"), "--report", str(tmp_path)]
+    benched = run("bench", *options, "--soak", str(tmp_path / "soak.json"))
+    assert benched.returncode == 0, benched.stdout + benched.stderr
     report = (tmp_path / "performance.md").read_text()
     rows = [line.split("|") for line in report.splitlines() if " µs " in line or " KB " in line]
     assert len(rows) >= 15
     assert all(row[3].strip() and row[4].strip() for row in rows)
+    assert "| clients lost | 0 | 0 | yes |" in report
+    assert "| storm: clients and players the server counts | 20 and 18 | 20 and 18 | yes |" in report
     assert len(list((tmp_path / "performance").glob("*.svg"))) == 3
