@@ -31,7 +31,7 @@ class Receiver(Protocol):
     def text(self, message: bytes) -> None: ...
 
     def lost(self, reason: str) -> None:
-        """Hear that the peer is gone, or has to go; ``reason`` is "" when it just went."""
+        """Hear that the peer is gone, or has to go, maybe twice; ``reason`` is "" when it just went."""
 
     def gone(self) -> None:
         """Hear that the connection is no more."""
@@ -254,6 +254,6 @@ class Connection:
         self.receiver.gone()
 
     def _lose(self, reason: str) -> None:
-        if not self.closed:
-            self.cut()
-            self.receiver.lost(reason)
+        """Cut the connection and say so, also where the peer's goodbye has cut it since it was given up."""
+        self.cut()
+        self.receiver.lost(reason)
