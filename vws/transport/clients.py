@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from typing import Any, Protocol
@@ -13,6 +14,8 @@ __all__ = ["Client", "Session", "Taker"]
 MAX_BACKLOG = 256
 MAX_BACKLOG_SIZE = 262_144
 """Packets, and bytes of them, that may wait behind one that takes time; then its client is not read."""
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class Session(Protocol):
@@ -148,6 +151,9 @@ class Client:
                 self._backlog_size -= len(packet)
                 self._taker.take(self, packet)
                 gevent.sleep(0)
+        except Exception:  # as on the hub: a fault of the program costs this client alone
+            _LOGGER.error("message failed", exc_info=True)
+            self.session.close(abort=True, reason="internal error")
         finally:
             self.backlog = self.worker = None
             if crowded and not self.session.closed:
