@@ -470,6 +470,20 @@ def test_who_does_not_authenticate_in_time_is_disconnected(limited: Server, clie
     stays.nothing("message")
 
 
+def test_a_login_that_fails_after_the_deadline_is_the_end(
+    make_server: MakeServer, clients: Clients, login_site: LoginSite
+) -> None:
+    server = make_server(CONNECT_TIMEOUT="1", STATIC_LOGIN=login_site.url("/hold"))
+    late = clients(server)
+    late.send_raw(f'40{{"account":"{ACCOUNT}","user":"Alice","pin":"wrong"}}')
+    login_site.wait_for_waiting(1)
+    clients(server).wait_closed()  # who came later is out of time, so the other is, too
+    assert not late.closed.is_set()
+    login_site.release()
+    late.wait_closed(timeout=4)
+    assert late._answers["/"] == ("refused", {"message": "ERROR: Wrong pin"})
+
+
 def test_who_says_nothing_has_ten_seconds(server: Server, clients: Clients) -> None:
     silent, wrong = clients(), clients()
     wrong.send_raw('40{"token":"wrong"}')

@@ -113,6 +113,7 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
         self.eio.timers.after(self._connect_timeout, partial(self._check_deadline, client))
 
     def _check_deadline(self, client: Client) -> None:
+        """End a client whose time to authenticate is over."""
         if client.deadline is not None and time.monotonic() >= client.deadline - self.eio.timers.tick:
             client.session.close(reason="client did not authenticate")
 
@@ -169,6 +170,7 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
             self._refuse(client, namespace, refusal.message)
             client.refusals += 1
             client.deadline = deadline
+            self._check_deadline(client)  # that may have passed meanwhile, and its timer with it
             return
         if client.session.closed:  # it left while the login site was asked
             self._forget(client, self.reason.CLIENT_DISCONNECT)
