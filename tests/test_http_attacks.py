@@ -336,6 +336,20 @@ def test_two_upgrades_of_one_session_at_once(quiet: Server) -> None:
     assert quiet.get("/health").ok
 
 
+def test_an_upgrade_that_failed_does_not_disturb_the_next(quiet: Server) -> None:
+    with Raw(quiet) as polling, Raw(quiet) as first, Raw(quiet) as second:
+        address = f"/socket.io/?EIO=4&transport=websocket&sid={open_polling(polling)}"
+        first.send(upgrade(address) + frame(TEXT, b"rubbish"))
+        assert first.status() == 101
+        assert first.close_code() == 1002
+        second.send(upgrade(address) + frame(TEXT, b"2probe"))
+        second.until(b"3probe")
+        first.close()
+        assert quiet.get("/health").ok  # by now the server has seen that
+        second.send(frame(TEXT, b"5") + frame(TEXT, f'40{{"token":"{TOKEN}"}}'))
+        assert b'40{"sid"' in second.until(b'40{"sid"')
+
+
 def test_a_poll_of_an_upgraded_session_is_refused(quiet: Server) -> None:
     with Raw(quiet) as polling, Raw(quiet) as raw:
         sid = open_polling(polling)

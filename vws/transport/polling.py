@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -133,16 +134,17 @@ class PollingSession(socket.Socket, Pulse):  # type: ignore[misc]  # python-engi
         if self._probe is not None or self.closed:
             return self.server._bad_request("already upgrading")  # noqa: SLF001 - the server's own answer
         self._probe = Probe(self, environ)
-        self.server.timers.after(PROBE_TIMEOUT, self._give_up_upgrade)
+        self.server.timers.after(PROBE_TIMEOUT, partial(self._give_up_upgrade, self._probe))
         return []
 
-    def _give_up_upgrade(self) -> None:
-        if self._probe is not None and not self.upgraded:
-            self._probe.give_up()
+    def _give_up_upgrade(self, probe: Probe) -> None:
+        if self._probe is probe and not self.upgraded:
+            probe.give_up()
 
-    def end_upgrade(self) -> None:
-        """Go on polling: the WebSocket came to nothing."""
-        self._probe, self.upgrading = None, False
+    def end_upgrade(self, probe: Probe) -> None:
+        """Go on polling: the WebSocket came to nothing. Another may be on its way already."""
+        if self._probe is probe:
+            self._probe, self.upgrading = None, False
 
     def waiting_packets(self) -> list[Any]:
         """Return what was not polled for, for the WebSocket to send; ends polling."""

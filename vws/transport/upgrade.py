@@ -40,7 +40,7 @@ class Probe:
 
     def lost(self, reason: str) -> None:  # noqa: ARG002 - the session goes on without it
         self._connection.cut()
-        self._session.end_upgrade()
+        self._session.end_upgrade(self)
 
     def gone(self) -> None:
         """Nothing holds on to it."""
@@ -49,4 +49,4 @@ class Probe:
         """Close the WebSocket; the session goes on polling."""
         self._connection.close(code)
         self._session.server.timers.after(GRACE, self._connection.cut)
-        self._session.end_upgrade()
+        self._session.end_upgrade(self)
