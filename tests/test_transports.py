@@ -20,6 +20,7 @@ from tests.conftest import ACCOUNT, TOKEN, Clients, MakeServer, finishing
 from tests.support.client import Client
 from tests.support.login_site import LoginSite
 from tests.support.pair import Pair
+from tests.support.raw import TEXT, WEBSOCKET, Raw, frame, upgrade
 from tests.support.server import Runner, Server, until
 
 OK = {"ok": True}
@@ -166,6 +167,22 @@ def test_events_sent_while_upgrading_are_not_lost(
         bob_sees.append(bob.message("candidate")["n"])
     client.disconnect()
     assert bob_sees == list(range(50))
+
+
+def test_who_upgrades_while_asked_for_a_sign_of_life_is_alive(server: Server, clients: Clients) -> None:
+    bob = clients.token()
+    with requests.Session() as browser, Raw(server) as raw:
+        browser.trust_env = False
+        address = server.url + POLLING
+        sid = browser.get(address, timeout=5).text.split('"sid":"')[1].split('"')[0]
+        address += f"&sid={sid}"
+        events = f'40{{"token":"{TOKEN}"}}\x1e42["subscribe","Alice","Lobby"]'
+        assert browser.post(address, data=events, timeout=5).text == "OK"
+        assert browser.get(address, timeout=5).text.startswith("40")
+        claim = bob.send("subscribe", "Alice", "Lobby")
+        assert browser.get(address, timeout=5).text == "2"
+        raw.send(upgrade(f"{WEBSOCKET}&sid={sid}") + frame(TEXT, "2probe") + frame(TEXT, "5"))
+        assert bob.acknowledged(claim)["error"]["code"] == "held"
 
 
 @pytest.mark.parametrize(

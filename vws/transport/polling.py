@@ -113,7 +113,7 @@ class PollingSession(socket.Socket, Pulse):  # type: ignore[misc]  # python-engi
         if self.closed or self.silent:
             return False
         self.send(packet.Packet(packet.PING))
-        return self.wait() and not self.closed
+        return self.wait() and not self.client.session.closed  # which may be another by now
 
     def pause(self) -> None:
         """Leave it to `_take`: requests wait for the client's events."""
@@ -148,6 +148,7 @@ class PollingSession(socket.Socket, Pulse):  # type: ignore[misc]  # python-engi
 
     def waiting_packets(self) -> list[Any]:
         """Return what was not polled for, for the WebSocket to send; ends polling."""
+        self.heard()  # whoever asked here for a sign of life would wait for it in vain
         self.upgraded, self.upgrading = True, False
         packets = []
         while not self.queue.empty():
