@@ -167,12 +167,12 @@ class PollingSession(socket.Socket, Pulse):  # type: ignore[misc]  # python-engi
 
     def _ping(self) -> None:
         if not (self.closing or self.closed):
-            self.last_ping = time.time()
+            self.last_ping = time.monotonic()
             self.send(packet.Packet(packet.PING))
             self.server.timers.after(self.server.ping_timeout, self._check)
 
     def _check(self) -> None:
-        overdue = self.last_ping and time.time() - self.last_ping >= self.server.ping_timeout - 1
+        overdue = self.last_ping and time.monotonic() - self.last_ping >= self.server.ping_timeout - 1
         if self.closed or not overdue:
             return
         if self.client.busy:  # its answer may wait behind an event that does
