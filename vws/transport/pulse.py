@@ -11,12 +11,11 @@ PROBE_TIMEOUT = 3.0
 
 
 class Pulse:
-    """Whether a client was heard of: since it was last pinged, and since somebody asked."""
+    """Whether a client was heard of since somebody asked; ``silent`` is one that did not answer."""
 
-    __slots__ = ("_asked", "pinged_at", "silent")
+    __slots__ = ("_asked", "silent")
 
     def __init__(self) -> None:
-        self.pinged_at: float | None = None
         self.silent = False
         self._asked: Event | None = None
 
@@ -28,7 +27,10 @@ class Pulse:
             self._asked = None
 
     def wait(self) -> bool:
-        """Wait for a sign of life; a client that gives none is not worth asking until it is heard of."""
+        """Wait PROBE_TIMEOUT seconds at most for a sign of life; say whether there was one.
+
+        A client that gives none is not worth asking until it is heard of.
+        """
         if self._asked is None:
             self._asked = Event()
         self.silent = not self._asked.wait(PROBE_TIMEOUT)

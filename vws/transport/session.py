@@ -28,7 +28,7 @@ PING_FRAME, CLOSE_FRAME = encode_text(b"2"), encode_text(CLOSE)
 class WebSocketSession(Pulse):
     """Stands in `Engine.sockets`, with the attributes that python-engineio's server asks of its sockets."""
 
-    __slots__ = ("_connection", "_engine", "client", "closed", "push", "sid")
+    __slots__ = ("_connection", "_engine", "_pinged_at", "client", "closed", "push", "sid")
 
     connected = upgraded = True
     upgrading = closing = False
@@ -40,6 +40,7 @@ class WebSocketSession(Pulse):
         self.closed = False
         self._engine = engine
         self._connection = connection
+        self._pinged_at: float | None = None  # None once it is heard of
         self.push = connection.push
         connection.receiver = self
         engine.timers.after(engine.ping_interval, self._beat)
@@ -50,9 +51,9 @@ class WebSocketSession(Pulse):
     # --- `connection.Receiver` ---
 
     def text(self, message: bytes) -> None:
-        if self.pinged_at is not None or self._asked is not None:
+        if self._pinged_at is not None or self._asked is not None:
             self.heard()
-            self.pinged_at = None
+            self._pinged_at = None
         kind = message[:1]
         if kind == MESSAGE:
             self._engine.receive(self.client, message)
@@ -104,12 +105,12 @@ class WebSocketSession(Pulse):
         if self.closed:
             return
         now = time.monotonic()
-        if self.pinged_at is None or self.client.crowded:  # a crowded client's answers are not read
-            self.pinged_at = now
+        if self._pinged_at is None or self.client.crowded:  # a crowded client's answers are not read
+            self._pinged_at = now
             self.push(PING_FRAME)
             pause = self._engine.ping_interval
         else:
-            pause = self.pinged_at + self._engine.ping_timeout - now
+            pause = self._pinged_at + self._engine.ping_timeout - now
         if pause <= self._engine.timers.tick:
             self.close(reason=self._engine.reason.PING_TIMEOUT)
         else:
