@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import gevent
 
 from vws.transport.frames import CloseCode, Decoder, Frame, FrameError, Opcode, encode, encode_close
-from vws.transport.streams import Stream
+from vws.transport.streams import READ, WRITE, Stream
 
 __all__ = ["NOT_READING", "Connection", "Flusher", "Receiver"]
 
@@ -19,8 +19,6 @@ NOT_READING = "client does not read"
 
 FLUSH_AT = 65_536
 """Bytes queued for a client that are written at once instead of at the end of the loop's turn."""
-
-READ, WRITE = 1, 2
 
 _LOGGER = logging.getLogger(__name__)
 

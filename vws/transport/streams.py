@@ -12,7 +12,20 @@ from typing import Any, Protocol
 from gevent.socket import socket as GeventSocket  # noqa: N812 - a class, whatever its case
 from gevent.ssl import SSLSocket
 
-__all__ = ["PlainStream", "Stream", "TlsStream", "WriteFirst", "attach", "detach", "secure"]
+__all__ = [
+    "READ",
+    "WRITE",
+    "PlainStream",
+    "Stream",
+    "TlsStream",
+    "WriteFirst",
+    "attach",
+    "detach",
+    "secure",
+]
+
+READ, WRITE = 1, 2
+"""What gevent's loop can watch a stream's descriptor for."""
 
 READ_SIZE = 65_536
 """Bytes that one client may send before the others have their turn."""

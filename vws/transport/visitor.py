@@ -9,15 +9,13 @@ import gevent
 from vws.transport import handshake
 from vws.transport.clock import Clock
 from vws.transport.handshake import BEGINNING, END, Handshake
-from vws.transport.streams import Stream, WriteFirst
+from vws.transport.streams import READ, WRITE, Stream, WriteFirst
 
 __all__ = ["Entrance", "House", "Visitor"]
 
 HEAD_SIZE = 16_384
 HEAD_TIMEOUT = 10
 """Seconds that the head of a first request may take, and over TLS the handshake before it."""
-
-READ, WRITE = 1, 2
 
 
 class Entrance(Protocol):
