@@ -38,9 +38,7 @@ class CloseCode(IntEnum):
     GOING_AWAY = 1001
     PROTOCOL_ERROR = 1002
     INVALID_DATA = 1007
-    POLICY = 1008
     TOO_BIG = 1009
-    TRY_AGAIN_LATER = 1013
 
 
 # A header, as section 5.2 draws it: two bytes, none or 2 or 8 of a longer length, 4 of the mask.
@@ -270,9 +268,9 @@ def text_header(size: int) -> bytes:
     return _TEXT_HEADERS[size] if size < MADE else _header(WHOLE_TEXT, size)
 
 
-def encode_close(code: CloseCode, reason: str = "") -> bytes:
-    """Make a close frame; the reason may take 123 bytes."""
-    return encode(Opcode.CLOSE, code.to_bytes(2, "big") + reason.encode())
+def encode_close(code: CloseCode) -> bytes:
+    """Make a close frame, without a reason in words."""
+    return encode(Opcode.CLOSE, code.to_bytes(2, "big"))
 
 
 def _header(first: int, size: int) -> bytes:
