@@ -8,11 +8,11 @@ from typing import NamedTuple
 __all__ = ["LONGEST", "Lane", "lanes"]
 
 LONGEST = 64
-"""Characters in which the name of an event ends that has such a way."""
+"""Bytes of a packet in which the name of an event has to end for such a way."""
 
 
 class Lane(NamedTuple):
-    """``start`` is where the packet's JSON array begins."""
+    """One event on one namespace; ``start`` is where its packet's JSON array begins."""
 
     namespace: str
     event: str
