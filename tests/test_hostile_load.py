@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 import requests
@@ -34,10 +33,6 @@ def pair(clients: Clients) -> Iterator[Pair]:
     pair = Pair(clients)
     yield pair
     pair.undisturbed()
-
-
-def open_sockets(server: Server) -> int:
-    return len(list(Path(f"/proc/{server.pid}/fd").iterdir()))
 
 
 def polling_session(server: Server) -> str:
@@ -98,7 +93,7 @@ def post_packets(server: Server, end: float) -> None:
 
 
 def test_a_session_is_upgraded_by_one_connection_only_and_not_for_ever(server: Server) -> None:
-    before = open_sockets(server)
+    before = server.open_files()
     sid = polling_session(server)
     with ExitStack() as stack:
         sockets = [stack.enter_context(Raw(server)) for _ in range(20)]
@@ -106,8 +101,8 @@ def test_a_session_is_upgraded_by_one_connection_only_and_not_for_ever(server: S
             raw.send(upgrade_request(sid))
         answers = sorted(raw.status() for raw in sockets)
         assert answers == [101] + [400] * 19
-        until(lambda: open_sockets(server) <= before + 21, what="nothing but these sockets to be open")
-    until(lambda: open_sockets(server) <= before + 1, what="all of it to be closed")
+        until(lambda: server.open_files() <= before + 21, what="nothing but these sockets to be open")
+    until(lambda: server.open_files() <= before + 1, what="all of it to be closed")
 
 
 def upgrade_request(sid: str) -> bytes:

@@ -87,15 +87,11 @@ def shared(start_server: MakeServer) -> Iterator[Server]:
 def secure(shared: Server) -> Iterator[Server]:
     """Return a server with a certificate, which after the test holds nothing and has logged nothing bad."""
     assert shared.get("/health").ok  # its connection is kept alive for this session's requests
-    before, said = open_sockets(shared), len(shared.log())
+    before, said = shared.open_files(), len(shared.log())
     yield shared
-    until(lambda: open_sockets(shared) <= before, what="all descriptors to be closed")
+    until(lambda: shared.open_files() <= before, what="all descriptors to be closed")
     assert shared.get("/health").ok
     assert noise(shared.log()[said:]) == []
-
-
-def open_sockets(server: Server) -> int:
-    return len(list(Path(f"/proc/{server.pid}/fd").iterdir()))
 
 
 def ended(raw: Raw) -> bool:

@@ -162,6 +162,10 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
+    def open_files(self) -> int:
+        """Return how many descriptors the process holds, connections among them."""
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
     def environment(self) -> dict[str, str]:
         """Return the environment of the process: its settings and nothing stray."""
         kept = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
