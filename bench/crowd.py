@@ -32,7 +32,7 @@ def pair_up(loop: Loop, clients: Sequence[Client]) -> list[Pair]:
 
 
 def flows(pairs: Sequence[Pair], message: Callable[[int], bytes]) -> list[Flow]:
-    """Return what goes from the first of each pair to the second; ``message`` takes the channel's number."""
+    """Return what goes from the first of each pair to the second; ``message`` takes the pair's number."""
     return [Flow(first, second, message(number)) for number, (first, second) in enumerate(pairs)]
 
 

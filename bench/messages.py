@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.wire import event
 
-__all__ = ["answer", "candidate", "offer", "publish", "room_join", "room_message", "subscribe"]
+__all__ = ["candidate", "candidate_back", "offer", "publish", "room_join", "room_message", "subscribe"]
 
 ICE = {"iceServers": [{"urls": ["stun:stun.example.com:3478"]}]}
 SDP_SIZE = 2700
@@ -32,8 +32,8 @@ def candidate(channel: int) -> bytes:
     return _message_peer(channel, type="candidate", candidate=found)
 
 
-def answer(channel: int) -> bytes:
-    """Return a candidate that goes the other way."""
+def candidate_back(channel: int) -> bytes:
+    """Return a candidate of the player's."""
     return _message_peer(channel, type="candidate", candidate={"candidate": CANDIDATE}, **BACK)
 
 

@@ -23,7 +23,10 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class Run:
-    """Measures ``groups`` for ``contenders``; ``results`` fills up as it goes."""
+    """Measures ``groups`` for ``contenders``; ``results`` fills up as it goes.
+
+    ``rate`` is the messages per second that latency is measured at; 0: half of what Node relays at most.
+    """
 
     groups: Sequence[Group]
     contenders: Sequence[Contender]
@@ -48,11 +51,8 @@ class Run:
     def measure(self, contender: Contender, group: Group) -> Numbers:
         """Measure one group on a fresh server."""
         if group is Group.LATENCY:
-            return self._with_server(contender, group, rate=self.rate or self._half_of_saturation())
-        return self._with_server(contender, group)
-
-    def _with_server(self, contender: Contender, group: Group, *, rate: float = 0.0) -> Numbers:
-        return self._load(contender, MEASURE[group], tls=group is Group.TLS, rate=rate)
+            self.rate = self.rate or self._half_of_saturation()
+        return self._load(contender, MEASURE[group], tls=group is Group.TLS, rate=self.rate)
 
     def _load(
         self, contender: Contender, measure: Callable[[Rig], Numbers], *, tls: bool = False, rate: float = 0.0
@@ -70,8 +70,7 @@ class Run:
     def _half_of_saturation(self) -> float:
         """Return half of the messages per second that Node relayed at most, from this run where it can be."""
         rounds = self.results[Contender.NODE][Group.RELAY] or [self._load(Contender.NODE, saturate)]
-        self.rate = statistics.median(each["relay.candidate.16.rate"] for each in rounds) / 2
-        return self.rate
+        return statistics.median(each["relay.candidate.16.rate"] for each in rounds) / 2
 
 
 def _summary(numbers: Numbers, scale: Scale) -> str:

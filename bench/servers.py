@@ -87,13 +87,15 @@ class Server:
         return False
 
     def _stats(self) -> dict[str, dict[str, Any]]:
-        kind = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        if self.tls:
-            kind = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=10, context=self.tls)
-        with contextlib.closing(kind) as connection:
+        with contextlib.closing(self._connection()) as connection:
             connection.request("GET", "/stats", headers={"X-API-Key": API_KEY})
             stats: dict[str, dict[str, Any]] = json.loads(connection.getresponse().read())
             return stats
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self.tls is None:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=10, context=self.tls)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench import messages
-from bench.crowd import CHANNEL, arrive, enter_channels, pair_up
+from bench.crowd import CHANNEL, arrive, enter_channels, flows, pair_up
 from bench.loop import Failed, Loop
 from bench.machine import raise_file_limit
 from bench.report import RESULTS, SOAK
@@ -120,8 +120,8 @@ def _endure(plan: Plan, source: Path) -> tuple[list[Minute], list[float], list[V
 def _talkers(server: Server, loop: Loop, count: int) -> list[Flow]:
     """Let pairs in that talk both ways."""
     pairs = pair_up(loop, arrive(server, loop, count))
-    there = [Flow(first, second, messages.candidate(number)) for number, (first, second) in enumerate(pairs)]
-    back = [Flow(second, first, messages.answer(number)) for number, (first, second) in enumerate(pairs)]
+    there = flows(pairs, messages.candidate)
+    back = flows([(second, first) for first, second in pairs], messages.candidate_back)
     return [flow for both in zip(there, back, strict=True) for flow in both]
 
 
