@@ -29,7 +29,6 @@ MAY_WAIT = frozenset({Event.PUBLISH, Event.SUBSCRIBE, Event.ROOM_PUBLISH})
 QUIET = frozenset({Event.MESSAGE_PEER, Event.MESSAGE})
 """Events whose refusals are no news: peers come and go while signals are under way."""
 
-
 LOG_RATE = Rate(1, burst=10)
 """Lines of the log that one client's refused events may take."""
 

@@ -26,13 +26,17 @@ MAX_BEFORE_CONNECT = 32_768
 """Bytes of a message that are taken before its sender is connected to a namespace."""
 
 LAST_POLL = 0.5
-"""Seconds in which a session that has ended can still be polled for its last words."""
+"""Seconds in which a poll that is under way may take the last words of a session that has ended."""
 
 AnySession = WebSocketSession | PollingSession
 
 
 class Engine(engineio.Server):  # type: ignore[misc]  # python-engineio has no type information
-    """``new_client``, ``receive`` and ``on_end`` are the Socket.IO server's: it hears of sessions there."""
+    """``new_client``, ``receive`` and ``on_end`` are the Socket.IO server's: it hears of sessions there.
+
+    ``max_send_buffer`` is the bytes that may wait for a client, ``address_of`` tells a client's address from
+    its request's environ. ``addresses`` counts open sessions by address; once ``closing`` no more may come.
+    """
 
     new_client: Callable[[Session, str], Client]
     receive: Callable[[Client, bytes], None]
@@ -54,7 +58,7 @@ class Engine(engineio.Server):  # type: ignore[misc]  # python-engineio has no t
         self.timers = Clock()
 
     def handle_request(self, environ: dict[str, Any], start_response: Any) -> Any:
-        """Answer a request; a session that is closed, and polled for its last words, is soon unknown."""
+        """Answer a request; a session that has ended is unknown, as the base class fails on a post to one."""
         sid = parse_qs(environ.get("QUERY_STRING", "")).get("sid", [""])[0]
         session = self.sockets.get(sid)
         if session is not None and session.closed:
@@ -126,7 +130,7 @@ class Engine(engineio.Server):  # type: ignore[misc]  # python-engineio has no t
     # --- ending ---
 
     def ended(self, session: AnySession, reason: str) -> None:
-        """Hear that a session is over, once; one that is polled for keeps its last words a moment."""
+        """Hear that a session is over, once; one that is polled for counts until its last poll is done."""
         if isinstance(session, PollingSession):
             self.timers.after(LAST_POLL, lambda: self.forget(session))
         address = session.client.address

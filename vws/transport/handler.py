@@ -93,6 +93,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket has n
         return super().start_response(status, headers, exc_info)
 
     def _prepare_response(self) -> None:
+        """Take the head for a WebSocket's only where it is: an offer may be refused as any request."""
         if self.code == HTTPStatus.SWITCHING_PROTOCOLS:
             super()._prepare_response()
 

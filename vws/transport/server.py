@@ -73,7 +73,11 @@ class Message(Protocol):
 
 
 class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyped
-    """Socket.IO over `Engine`, for one `Application`, which is told by `serve`."""
+    """Socket.IO over `Engine`, for one `Application`, which is told by `serve`.
+
+    ``connect_timeout`` is the seconds that a client has to authenticate; ``messages_sent`` counts since the
+    start, one for each recipient.
+    """
 
     eio: Engine
     manager: ClientManager

@@ -14,6 +14,8 @@ from vws.transport.streams import READ, WRITE, Stream, WriteFirst
 __all__ = ["Entrance", "House", "Visitor"]
 
 HEAD_SIZE = 16_384
+"""Bytes within which a head has to end that is read here; longer ones are left to the web server."""
+
 HEAD_TIMEOUT = 10
 """Seconds that the head of a first request may take, and over TLS the handshake before it."""
 
