@@ -85,6 +85,10 @@ ODD_REQUESTS = {
     "an address of bytes": b"GET /\xff\x00%00%ff%zz?\xff=%ff&%00 HTTP/1.1\r\n\r\n",
     "an unknown method": b"BREW /health HTTP/1.1\r\n\r\n",
     "an unknown method on socket.io": b"BREW " + POLLING.encode() + b" HTTP/1.1\r\n\r\n",
+    "a WebSocket without an upgrade of the connection": b"GET /socket.io/?EIO=4&transport=websocket"
+    b" HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n",
+    "a WebSocket on a connection to be closed": b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n"
+    b"Host: a\r\nUpgrade: websocket\r\nConnection: close\r\n\r\n",
     "rubbish in the query": b"GET /socket.io/?EIO=4&EIO=3&sid=%00%ff&transport=x&j=y HTTP/1.1\r\n\r\n",
     "an unknown transport": b"GET /socket.io/?EIO=4&transport=flash HTTP/1.1\r\n\r\n",
     "an old protocol": b"GET /socket.io/?EIO=3&transport=polling HTTP/1.1\r\n\r\n",

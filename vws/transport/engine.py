@@ -76,6 +76,8 @@ class Engine(engineio.Server):  # type: ignore[misc]  # python-engineio has no t
     ) -> Any:
         address = self.address_of(environ)
         if transport == "websocket":
+            if environ.get("wsgi.websocket") is None:  # without `Connection: Upgrade` nobody shook hands
+                return self._bad_request("Invalid websocket upgrade")
             stream, early = take_over(environ)
             self.open(stream, early, address=address)
             return []
