@@ -7,12 +7,13 @@ from contextlib import ExitStack
 import pytest
 
 from tests.conftest import TOKEN, Clients, MakeServer
-from tests.support.raw import TEXT, Raw, frame, upgrade
+from tests.support.raw import TEXT, Raw, frame, request, upgrade
 from tests.support.server import Server, until
 from vws.transport.handshake import read
 
 PATH = "/socket.io/?EIO=4&transport=websocket"
 HEAD = upgrade(PATH)
+CONNECT = frame(TEXT, f'40{{"token":"{TOKEN}"}}')
 
 
 def test_the_answer_is_the_one_of_rfc_6455() -> None:
@@ -56,12 +57,25 @@ def test_anything_else_is_left_to_the_web_server(change: tuple[bytes, bytes]) ->
 
 
 def test_a_head_may_come_in_pieces_and_with_frames_behind_it(server: Server) -> None:
-    sent = HEAD + frame(TEXT, f'40{{"token":"{TOKEN}"}}')
+    sent = HEAD + CONNECT
     for cut in (1, 20, len(HEAD) - 1, len(HEAD), len(HEAD) + 3):
         with Raw(server) as raw:
             raw.send(sent[:cut])
             raw.send(sent[cut:])
             assert b'40{"sid"' in raw.until(b'40{"sid"')
+
+
+@pytest.mark.parametrize("kept_alive", [False, True])
+def test_what_comes_behind_a_handshake_that_the_web_server_has_to_do_is_not_lost(
+    server: Server, kept_alive: bool
+) -> None:
+    calls = b"".join(frame(TEXT, f'42{number}["subscribe"]') for number in range(1000))
+    with Raw(server) as raw:
+        if kept_alive:
+            raw.send(request("GET", "/health"))
+            raw.until(b"}")
+        raw.send(HEAD.replace(b"Host: ", b"X-A: 1\r\nX-A: 2\r\nHost: ", 1) + CONNECT + calls)
+        assert b"43999[" in raw.until(b"43999[")
 
 
 def test_a_request_that_begins_like_a_handshake_is_served(server: Server) -> None:

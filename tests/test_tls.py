@@ -274,6 +274,18 @@ def test_pages_polling_and_websockets_share_the_port(
     assert clients.token(server=server).call("subscribe", "Bob", "Lobby")["ok"]
 
 
+@pytest.mark.parametrize("runner", Runner)
+def test_what_is_decrypted_with_a_late_handshake_is_not_left_behind(
+    make_server: MakeServer, runner: Runner
+) -> None:
+    calls = b"".join(frame(TEXT, f'42{number}["subscribe"]') for number in range(500))
+    with Raw(make_server(tls=True, runner=runner)) as raw:
+        raw.send(request("GET", "/health"))
+        raw.until(b"}")
+        raw.send(upgrade() + CONNECT + calls)  # in one record
+        assert b"43499[" in raw.until(b"43499[")
+
+
 def test_full_is_said_before_the_upgrade(make_server: MakeServer, clients: Clients) -> None:
     server = make_server(tls=True, MAX_CONNECTIONS_PER_ADDRESS="2")
     inside = [clients.token(server=server) for _ in range(2)]

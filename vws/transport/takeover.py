@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from vws.transport.handler import Upgrade
@@ -9,8 +10,8 @@ from vws.transport.streams import Stream, detach
 
 __all__ = ["take_over"]
 
-EARLY = 65_536
-"""Bytes that may have arrived together with the handshake."""
+EARLY = 131_072
+"""Bytes that may have arrived together with the handshake: a first read, and what TLS has decrypted."""
 
 
 def take_over(environ: dict[str, Any]) -> tuple[Stream, bytes]:
@@ -37,7 +38,9 @@ def _detach_from(handler: Any) -> tuple[Stream, bytes]:
 
 
 def _buffered(rfile: Any) -> bytes:
-    try:
-        return rfile.read1(EARLY) or b""
-    except OSError:  # a TLS socket says so when there is nothing
-        return b""
+    """Read what is there already: left in a buffer, be it that of TLS, it would wake nobody."""
+    data = b""
+    with contextlib.suppress(OSError):  # a TLS socket says so when there is nothing
+        while len(data) < EARLY and (more := rfile.read1(EARLY)):
+            data += more
+    return data
