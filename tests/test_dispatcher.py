@@ -21,7 +21,7 @@ from vws.core.attempts import FailedAttempts
 from vws.core.counters import Counters
 from vws.core.session import Role, Session
 from vws.core.wire.names import Concern, Event
-from vws.errors import Refused
+from vws.errors import Refused, VWSError
 from vws.ice import IceServers
 from vws.login import LoginAnswer, LoginSites
 from vws.namespaces.base import Handler, no_event
@@ -506,6 +506,28 @@ def test_an_event_costs_by_its_size_whether_it_can_be_read_or_not(
     broken.connect("alice", "/", address="127.0.0.1", auth=auth("Alice"))
     codes = [broken.event("alice", "/", "message", payload)["error"]["code"] for _ in range(20 // costs + 1)]
     assert codes == ["internal"] * (20 // costs) + ["too-many-events"]
+
+
+def test_a_large_event_that_is_one_too_many_is_not_even_read() -> None:
+    read: list[bytes] = []
+
+    def refuse(_session: Session, payload: bytes, _error: VWSError) -> list[Outgoing]:
+        read.append(payload)
+        return []
+
+    table = {Event.PUBLISH: Handler(parse=list, run=stumble, refuse=refuse)}
+    dispatcher = Dispatcher(
+        {"/": table},
+        cast("Gatekeeper", Doorman()),
+        deliver=lambda _outgoing: None,
+        rate=1,
+        counters=Counters(),
+    )
+    dispatcher.connect("alice", "/", address="127.0.0.1", auth=auth("Alice"))
+    small, large = b'["publish"]', b'["publish",' + b" " * 2_048 + b"1]"
+    for payload in (large, small, large):
+        dispatcher.event("alice", "/", "publish", payload)
+    assert read == [large, small, b""]
 
 
 def test_a_log_that_cannot_be_written_stops_nobody(program: Program, log: io.StringIO) -> None:

@@ -29,6 +29,8 @@ MAY_WAIT = frozenset({Event.PUBLISH, Event.SUBSCRIBE, Event.ROOM_PUBLISH})
 QUIET = frozenset({Event.MESSAGE_PEER, Event.MESSAGE})
 """Events whose refusals are no news: peers come and go while signals are under way."""
 
+TOO_MANY_EVENTS = "too-many-events"
+
 LOG_RATE = Rate(1, burst=10)
 """Lines of the log that one client's refused events may take."""
 
@@ -133,7 +135,7 @@ class Dispatcher:
         """Charge an event, a large one as several: what is relayed costs its recipients, too."""
         whole_at = self._rate.charge(client.whole_at, monotonic(), 1 + units)
         if whole_at is None:
-            raise Refused("Too many events.", code="too-many-events")
+            raise Refused("Too many events.", code=TOO_MANY_EVENTS)
         client.whole_at = whole_at
 
     def _refused(
@@ -142,7 +144,8 @@ class Dispatcher:
         self._counters.refusals[error.code] += 1
         if name not in QUIET and _may_log(client):
             _log("refused", client.session, event=name, reason=error.message)
-        self._deliver(handler.refuse(client.session, payload, error))
+        unpaid = error.code == TOO_MANY_EVENTS and len(payload) >= handler.unit  # not even worth reading
+        self._deliver(handler.refuse(client.session, b"" if unpaid else payload, error))
         return build.ack_error(error)
 
 

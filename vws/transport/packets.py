@@ -32,7 +32,9 @@ class TextPacket(Packet):  # type: ignore[misc]  # python-socketio is untyped
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A packet. An event's ``payload`` is its JSON array as it came, other packets' is decoded in ``data``.
+    """A packet. An event's ``payload`` is its JSON array as it came; a CONNECT's is decoded in ``data``.
+
+    Of other packets nobody wants to know what they hold, and reading it could take long.
 
     ``event`` is the event's name, None where it could not be told.
     """
@@ -49,6 +51,7 @@ _PACKET = re.compile(
     r"([0-6])(?:(\d{1,4})-)?(?:(/[^,\[{]{0,100})(?:,|(?=[\[{]|\Z)))?(\d{1,15})?(?![\d/])(.*)", re.DOTALL
 )
 _EVENT_NAME = re.compile(r'\[\s*"(\w{1,32})"')
+_ODD_NAME = re.compile(r'\[\s*("(?:[^"\\]|\\.){0,200}+")')
 
 
 def decode(text: str) -> Incoming | None:
@@ -61,16 +64,17 @@ def decode(text: str) -> Incoming | None:
     packet_id = int(number) if number else None
     if kind in (Kind.EVENT, Kind.BINARY_EVENT):
         return Incoming(kind, where, packet_id, _name(body), body.encode())
-    return Incoming(kind, where, packet_id, data=_data(body))
+    return Incoming(kind, where, packet_id, data=_data(body) if kind is Kind.CONNECT else None)
 
 
 def _name(body: str) -> str | None:
-    """Return an event's name, without reading all of it where it is spelled as clients do."""
+    """Return an event's name, without reading what follows: nobody has been charged for it yet."""
     match = _EVENT_NAME.match(body)
     if match is not None:
         return match[1]
-    event = _data(body)
-    return event[0] if isinstance(event, list) and event and isinstance(event[0], str) else None
+    match = _ODD_NAME.match(body)
+    name = _data(match[1]) if match is not None else None
+    return name if isinstance(name, str) else None
 
 
 def _data(body: str) -> Any:
