@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from tests.conftest import TOKEN, Clients, MakeServer
 from tests.support.client import ConnectRefused
 from tests.support.pair import Pair
 from tests.support.raw import TEXT, Raw, frame, upgrade
-from tests.support.server import Server, row, until
+from tests.support.server import Server, noise, row, until
 from vws.core.accounts import Account
 from vws.core.channels import Held
 from vws.core.commands import Action, Publish, RoomAction, RoomMessage, StreamParams
@@ -132,6 +133,22 @@ def test_a_body_that_nobody_wants_is_not_waited_for_long(server: Server) -> None
         raw.send(b"POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\nx")
         assert raw.status() == 405
         raw.all()  # returns when the server closes the connection
+
+
+def test_descriptors_that_are_used_up_cost_newcomers_a_while_and_the_log_a_line(
+    make_server: MakeServer, clients: Clients
+) -> None:
+    server = make_server()
+    pair = Pair(clients, server)
+    limit = open_sockets(server) + 10
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (limit, limit))
+    with ExitStack() as stack:
+        for _ in range(30):
+            stack.enter_context(Raw(server))
+        server.wait_log(" error .*cannot accept connections: Too many open files", count=2)
+        pair.undisturbed()
+    assert server.get("/health").ok
+    assert noise(server.log()) == []
 
 
 def test_a_connection_that_goes_on_trying_to_get_in_is_closed(server: Server) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
+import logging
 import os
 import socket
 import ssl
@@ -22,8 +24,13 @@ __all__ = ["WebServer", "Worker", "tls_context"]
 TICKETS = 1
 """Tickets that a client gets for its next TLS handshake; one is enough for those that come one by one."""
 
+SHORT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What the system lacks when it has no descriptor, or no memory, for one more connection."""
+
 REQUEST_TIMEOUT = 60
 """Seconds in which a request must make progress; a WebSocket lifts it."""
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def tls_context(key: str, cert: str) -> ssl.SSLContext:
@@ -66,7 +73,20 @@ class WebServer(pywsgi.WSGIServer):
             accepted: tuple[int, Any] = listener._accept()  # noqa: SLF001 - as gevent's own server does
         except BlockingIOError:
             return None
+        except OSError as error:
+            if error.errno not in SHORT_OF:
+                raise
+            self._pause(error)
+            return None
         return accepted
+
+    def _pause(self, error: OSError) -> None:
+        """Accept nobody for a while; who waits to be accepted would wake the loop at once again."""
+        _LOGGER.error("cannot accept connections: %s", error.strerror)
+        base: Any = self  # what follows is how gevent's own server pauses
+        base.stop_accepting()
+        base._timer = base.loop.timer(base.max_delay)  # noqa: SLF001
+        base._timer.start(base._start_accepting_if_started)  # noqa: SLF001
 
     def do_handle(self, *args: Any) -> None:
         fd, address = args
