@@ -248,6 +248,7 @@ class Connection:
                 watcher.close()
         self._watcher = self._write_watcher = self._frames = None
         self._unsent = b""
+        self._decoder.end()  # timers may hold this for a while, and with it what was begun
         self._stream.close()
         self.receiver.gone()
 

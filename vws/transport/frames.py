@@ -103,7 +103,7 @@ class Decoder:
             self._take(data, at, found)
         except FrameError as error:
             found.append(error.with_traceback(None))  # or it would hold on to everything here
-            self._end()
+            self.end()
         return found
 
     def _complete(self, data: bytes, found: list[Item]) -> int:
@@ -192,7 +192,7 @@ class Decoder:
     def _control(self, opcode: Opcode, payload: bytes) -> Frame:
         if opcode is Opcode.CLOSE:
             _check_close(payload)
-            self._end()
+            self.end()
         return Frame(opcode, payload)
 
     def _whole(self, opcode: Opcode, payload: bytes) -> bytes | Frame:
@@ -208,7 +208,8 @@ class Decoder:
             self._fragments = bytearray()
         self._fragments += payload
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Take nothing more, and keep nothing of what has come."""
         self._ended = True
         self._buffer = self._fragments = None
 
