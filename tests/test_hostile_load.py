@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import requests
@@ -140,7 +141,7 @@ def test_descriptors_that_are_used_up_cost_newcomers_a_while_and_the_log_a_line(
 ) -> None:
     server = make_server()
     pair = Pair(clients, server)
-    limit = open_sockets(server) + 10
+    limit = server.open_files() + 10
     resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (limit, limit))
     with ExitStack() as stack:
         for _ in range(30):
