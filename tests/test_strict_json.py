@@ -110,3 +110,15 @@ def test_a_megabyte_of_anything_is_refused_at_once(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         loads(text)
     assert time.process_time() - begun < 1
+
+
+def test_deep_nesting_takes_no_longer_than_wide() -> None:
+    wide, deep = "[]" * 500_000, nested(500_000)
+    assert min(seconds(deep) / seconds(wide) for _ in range(5)) < 4
+
+
+def seconds(text: str) -> float:
+    begun = time.process_time()
+    with pytest.raises(ValueError, match=r".+"):
+        loads(text)
+    return time.process_time() - begun

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import math
 import re
+from array import array
+from itertools import accumulate
 from typing import Any
 
 __all__ = ["MAX_DEPTH", "dumps", "loads"]
@@ -19,7 +21,7 @@ MAX_DEPTH = 32
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 """Also without its closing quote, and possessive: each character is read once, whatever comes."""
 
-_NO_BRACKET = re.compile(r"[^][}{]+")
+_EVERY_BYTE = bytes(range(256))
 
 
 def loads(text: str) -> Any:
@@ -35,15 +37,21 @@ def dumps(value: Any, **_options: Any) -> str:
 
 
 def _too_deep(text: str) -> bool:
-    """Peel bracket pairs off from the inside, one level a round: no recursion, whatever comes."""
+    """Count what is open at each bracket: no recursion, and the same time whatever comes.
+
+    Closing what is not open may hide something deeper behind it, where decoding never gets.
+    """
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return False
-    brackets = _NO_BRACKET.sub("", _STRING.sub("", text))
-    for _ in range(MAX_DEPTH):
-        brackets = brackets.replace("[]", "").replace("{}", "")
-        if not brackets:
-            return False
-    return True
+    bare = _STRING.sub("", text).encode("utf-8", "surrogatepass")
+    return any(_deepest(bare, brackets) > MAX_DEPTH for brackets in (b"[]", b"{}"))
+
+
+def _deepest(text: bytes, brackets: bytes) -> int:
+    """Return how many brackets of a kind are open within each other at most."""
+    others = _EVERY_BYTE.translate(None, brackets)
+    steps = array("b", text.translate(bytes.maketrans(brackets, b"\x01\xff"), others))  # 1 and -1
+    return max(accumulate(steps), default=0)
 
 
 def _finite(text: str) -> float:
