@@ -51,7 +51,7 @@ _PACKET = re.compile(
     r"([0-6])(?:(\d{1,4})-)?(?:(/[^,\[{]{0,100})(?:,|(?=[\[{]|\Z)))?(\d{1,15})?(?![\d/])(.*)", re.DOTALL
 )
 _EVENT_NAME = re.compile(r'\[\s*"(\w{1,32})"')
-_ODD_NAME = re.compile(r'\[\s*("(?:[^"\\]|\\.){0,200}+")')
+_ODD_NAME = re.compile(r'\[\s*("(?:[^"\\]|\\.)*+")')
 
 
 def decode(text: str) -> Incoming | None:
