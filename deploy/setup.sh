@@ -103,6 +103,7 @@ test_programs() {
     missing=""
     have mariadbd || missing="$missing mariadb-server"
     have chromium || missing="$missing chromium"
+    have turnserver || missing="$missing coturn"
     # shellcheck disable=SC2086 # one word per package
     [ -z "$missing" ] || apt $missing || say "tests that need them will be skipped"
 }

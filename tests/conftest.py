@@ -24,7 +24,12 @@ from tests.support.login_site import LoginSite
 from tests.support.login_site import login_site as run_login_site
 from tests.support.server import Row, Runner, Server
 
-pytest_plugins = ["tests.support.browser", "tests.support.mariadb", "tests.support.shell"]
+pytest_plugins = [
+    "tests.support.browser",
+    "tests.support.coturn",
+    "tests.support.mariadb",
+    "tests.support.shell",
+]
 
 TOKEN = "static-token"
 ACCOUNT = "Test Account"  # with a space: user/pin works for any name
