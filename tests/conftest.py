@@ -33,10 +33,11 @@ pytest_plugins = [
 
 TOKEN = "static-token"
 ACCOUNT = "Test Account"  # with a space: user/pin works for any name
+NO_STUN = "stun:127.0.0.1:9"  # nobody answers there: no test asks servers of others
 
 
 class MakeServer(Protocol):
-    """What `make_server` is: settings by name, with the static token unless STATIC_TOKEN says otherwise."""
+    """What `make_server` is: settings by name, over the static token, account and login site of the tests."""
 
     def __call__(
         self,
@@ -131,6 +132,7 @@ def start_server(
             "STATIC_TOKEN": TOKEN,
             "STATIC_ACCOUNT": ACCOUNT,
             "STATIC_LOGIN": session_login_site.url("/moderator"),
+            "STUN_SERVERS": NO_STUN,
         }
         if tls:
             static["CERTIFICATE"] = _write_certificate(authority, folder)

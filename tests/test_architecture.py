@@ -17,7 +17,7 @@ SETTINGS = (*BASE, "vws.config", "vws.readers")
 CONTRACT = "vws.state.base"
 ACCOUNTS = (*RULES, "vws.config", "vws.accounts")
 USE_CASE = (*ACCOUNTS, CONTRACT, "vws.ice", "vws.logs", "vws.announce", "vws.claims", "vws.signaling")
-EDGE = (*USE_CASE, "vws.auth", "vws.reload", "vws.rooms", "vws.usage")
+EDGE = (*USE_CASE, "vws.auth", "vws.ice_check", "vws.reload", "vws.rooms", "vws.usage")
 DATABASE = (*ACCOUNTS, "vws.db", "vws.bookkeeping", "vws.reload_request")
 
 ALLOWED: dict[str, tuple[str, ...]] = {
@@ -30,6 +30,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "vws.state": (*RULES, "vws.state"),
     "vws.db": RULES,
     "vws.ice": SETTINGS,
+    "vws.ice_check": (*SETTINGS, "vws.core.ice", "vws.ice", "vws.logs"),
+    "vws.ice_probe": ("vws.core.ice",),
     "vws.accounts": ACCOUNTS,
     "vws.announce": USE_CASE,
     "vws.claims": USE_CASE,
@@ -52,6 +54,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 """What each module or package may import of the program itself; `vws` alone is the version."""
 
 FRAMEWORKS = {
+    "aioice",
+    "asyncio",
     "flask",
     "flask_socketio",
     "socketio",
@@ -68,6 +72,8 @@ MAY_USE: dict[str, set[str]] = {
     "vws.transport": {"flask_socketio", "socketio", "engineio", "gevent", "geventwebsocket", "websockets"},
     "vws.factory": {"flask", "gevent", "peewee"},
     "vws.serve": {"gevent"},
+    "vws.ice_check": {"gevent"},
+    "vws.ice_probe": {"aioice", "asyncio"},
     "vws.login": {"gevent", "requests"},
     "vws.db": {"peewee"},
     "vws.bookkeeping": {"peewee"},

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import TOKEN, Clients, MakeServer, finishing
+from tests.conftest import NO_STUN, TOKEN, Clients, MakeServer, finishing
 from tests.support.client import Client
 from tests.support.server import Server, row
 from vws.core.accounts import Plan
@@ -78,7 +78,7 @@ def test_an_offer_is_limited_to_the_plan(pair: Connect) -> None:
     assert offer == {
         **description("offer", sdp, target="Bob"),
         "from": "Alice",
-        "peerConfig": {"iceServers": [{"urls": ["stun:stun.l.google.com:19302"]}]},
+        "peerConfig": {"iceServers": [{"urls": [NO_STUN]}]},
     }
     video, audio = section(sdp, "video"), section(sdp, "audio")
     assert [line for line in video if line.startswith("b=")] == ["b=AS:500", "b=TIAS:500000"]

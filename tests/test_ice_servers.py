@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ACCOUNT, TOKEN, Clients, MakeServer, finishing
+from tests.conftest import ACCOUNT, NO_STUN, TOKEN, Clients, MakeServer, finishing
 from tests.support.client import Client
 from tests.support.server import Server
 
-STUN = {"iceServers": [{"urls": ["stun:stun.l.google.com:19302"]}]}
+STUN = {"iceServers": [{"urls": [NO_STUN]}]}
 STATIC = {
     "iceServers": [
         {"urls": ["stun:turn.example:3478"]},

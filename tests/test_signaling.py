@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ACCOUNT, Clients, MakeServer
+from tests.conftest import ACCOUNT, NO_STUN, Clients, MakeServer
 from tests.support.client import Client
 from tests.support.server import Server
 
 OK = {"ok": True}
-STUN = {"iceServers": [{"urls": ["stun:stun.l.google.com:19302"]}]}
+STUN = {"iceServers": [{"urls": [NO_STUN]}]}
 OWN_ICE = {"iceServers": [{"urls": ["stun:stun.example:3478"]}], "iceTransportPolicy": "relay"}
 
 

@@ -25,6 +25,7 @@ from vws.core.attempts import FailedAttempts
 from vws.core.counters import Counters
 from vws.errors import Unavailable
 from vws.ice import IceServers
+from vws.ice_check import IceCheck
 from vws.login import LoginSites
 from vws.namespaces.base import EventTable
 from vws.namespaces.chat import chat_events
@@ -75,9 +76,12 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
         reload=reloader.reload,
         attempts=attempts,
         counters=counters,
+        ice=ice,
+        ice_check=IceCheck(ice, clock=_now),
         messages_sent=lambda: server.messages_sent,
         ready=partial(_ready, database, accounts),
         clock=_now,
+        started_at=_now(),
     )
     http.register(app, services)
     socketio = _mount(app, server, config)

@@ -25,16 +25,32 @@ class IceServers:
         self._config = config
         self._clock = clock
 
-    def peer_config(self, account: str, user: str) -> dict[str, Any]:
-        """Give ``{"iceServers": […]}`` for one client; call again for each, as credentials may be its own."""
-        server = self._config.coturn_server
-        if not server:
-            return {"iceServers": [{"urls": list(self._config.stun_servers)}]}
-        entries: list[dict[str, Any]] = [{"urls": [f"stun:{server}"]}]
-        username, credential = self._credentials(account, user)
-        if username and credential:  # browsers refuse a whole configuration with a turn: URL that has none
+    def peer_config(self, account: str, user: str, *, lifetime: int | None = None) -> dict[str, Any]:
+        """Give ``{"iceServers": […]}`` for one client; call again for each, as credentials may be its own.
+
+        ``lifetime`` in seconds shortens that of credentials that expire.
+        """
+        entries = self._stun_entries()
+        username, credential = self._credentials(account, user, lifetime or self._config.coturn_ttl)
+        # Browsers refuse a whole configuration with a turn: URL that has no credentials.
+        if self._config.coturn_server and username and credential:
             entries.append({"username": username, "credential": credential, "urls": self._turn_urls()})
         return {"iceServers": entries}
+
+    def public_config(self) -> dict[str, Any]:
+        """Give the part that needs no credentials."""
+        return {"iceServers": self._stun_entries()}
+
+    @property
+    def shares_password(self) -> bool:
+        """Whether every client gets one and the same TURN password, which is good for ever."""
+        config = self._config
+        static = config.coturn_user and config.coturn_password and not config.coturn_secret
+        return bool(config.coturn_server and static)
+
+    def _stun_entries(self) -> list[dict[str, Any]]:
+        server = self._config.coturn_server
+        return [{"urls": [f"stun:{server}"] if server else list(self._config.stun_servers)}]
 
     def _turn_urls(self) -> list[str]:
         server, tls_port = self._config.coturn_server, self._config.coturn_tls_port
@@ -44,11 +60,12 @@ class IceServers:
             urls.append(f"turns:{host}:{tls_port}?transport=tcp")
         return urls
 
-    def _credentials(self, account: str, user: str) -> tuple[str, str]:
+    def _credentials(self, account: str, user: str, lifetime: int) -> tuple[str, str]:
         config = self._config
         if not config.coturn_secret:
             return config.coturn_user, config.coturn_password
-        return _expiring(config.coturn_secret, int(self._clock()) + config.coturn_ttl, f"{account}/{user}")
+        expiry = int(self._clock()) + min(lifetime, config.coturn_ttl)
+        return _expiring(config.coturn_secret, expiry, f"{account}/{user}")
 
 
 def _expiring(secret: str, expiry: int, user: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 from vws import __version__
 from vws.config import Config
 from vws.core.accounts import Account
+from vws.core.ice import IceReport
 from vws.core.ledger import Usage
 from vws.core.wire import listings
 from vws.reload import ReloadResult
@@ -19,6 +20,7 @@ __all__ = [
     "list_rooms",
     "show_account",
     "show_everything",
+    "show_live",
     "sum_up_usage",
     "summarize_reload",
 ]
@@ -30,9 +32,24 @@ Listing = list[tuple[str, Payload]]
 FEATURES = ("signaling", "rooms", "chat", "moderation", "accounts", "plans", "api")
 
 
-def describe_server(config: Config) -> Payload:
+def describe_server(config: Config, report: IceReport | None, *, when: int) -> Payload:
+    """Say what this server is; ``report`` is its last STUN and TURN test."""
     features = [*FEATURES, *(["enforce-sdp"] if config.enforce_sdp else [])]
-    return listings.server_info(__version__, features, nginx=bool(config.nginx_host))
+    nginx = bool(config.nginx_host)
+    return listings.server_info(__version__, features, nginx=nginx, report=report, when=when)
+
+
+def show_live(
+    state: LiveState, report: IceReport | None, *, running: bool, started_at: int, when: int
+) -> Payload:
+    """Show how long the server runs, how much is going on, and each result of the STUN and TURN test."""
+    return listings.server_live(
+        uptime=when - started_at,
+        usages=state.usage().values(),
+        report=report,
+        running=running,
+        when=when,
+    )
 
 
 def list_connections(state: LiveState) -> Listing:

@@ -12,13 +12,12 @@ from tests.conftest import ACCOUNT, TOKEN, MakeServer, finishing
 from tests.support.browser import OpenPage, frames_advance
 from tests.support.server import Server, row
 
-NO_STUN = "stun:127.0.0.1:9"  # nobody answers there: candidates of this machine are enough
 CHANNEL = "Lobby"
 
 
 @pytest.fixture(scope="module")
 def call_server(start_server: MakeServer) -> Iterator[Server]:
-    servers = [start_server(STUN_SERVERS=NO_STUN)]
+    servers = [start_server()]
     with finishing(servers):
         yield servers[0]
 
@@ -73,7 +72,7 @@ def test_plan_limits_reach_the_offer_and_the_call_still_works(
     make_server: MakeServer, open_page: OpenPage
 ) -> None:
     plan = {"bitrate": 200, "width": 320, "height": 240, "frameRate": 15}
-    server = make_server(ENFORCE_SDP="1", STUN_SERVERS=NO_STUN, accounts=[row("Acme", plan=plan)])
+    server = make_server(ENFORCE_SDP="1", accounts=[row("Acme", plan=plan)])
     broadcast(open_page, server, token="Acme-token")
     bob = watch(open_page, server, "Bob", token="Acme-token")
     frames_advance(bob, "Alice")
@@ -84,7 +83,7 @@ def test_plan_limits_reach_the_offer_and_the_call_still_works(
 
 
 def test_a_call_is_signalled_over_tls(make_server: MakeServer, open_page: OpenPage) -> None:
-    server = make_server(tls=True, STUN_SERVERS=NO_STUN)
+    server = make_server(tls=True)
     broadcast(open_page, server)
     bob = watch(open_page, server, "Bob")
     frames_advance(bob, "Alice")

@@ -13,7 +13,7 @@ from vws.config import Config
 from vws.core.attempts import TooManyAttempts
 from vws.errors import BadInput, NotFound, Refused, Unavailable, VWSError
 
-__all__ = ["json_answer", "register_answers", "status_of", "text_answer"]
+__all__ = ["json_answer", "register_answers", "same_origin", "status_of", "text_answer"]
 
 PLAIN = "text/plain; charset=utf-8"
 
@@ -24,6 +24,8 @@ STATUSES: Sequence[tuple[type[VWSError], int]] = (
     (NotFound, 404),
     (Unavailable, 503),
 )
+
+OWN_PAGES = "Cross-Origin-Resource-Policy"
 
 HEADERS = {
     # A page states its own policy; nothing else is meant to be rendered.
@@ -43,6 +45,12 @@ def json_answer(payload: Any, status: int = 200) -> Response:
 def text_answer(text: str, status: int = 200) -> Response:
     """Answer with a sentence and nothing after it: plugins show the body as it is."""
     return Response(text, status, content_type=PLAIN)
+
+
+def same_origin(response: Response) -> Response:
+    """Keep an answer from the scripts of every other site, also of those that may connect."""
+    response.headers[OWN_PAGES] = "same-origin"
+    return response
 
 
 def status_of(error: VWSError) -> int:
@@ -81,6 +89,8 @@ def _with_headers(response: Response) -> Response:
 
 def _with_origin(response: Response, allowed: Sequence[str]) -> Response:
     """Let scripts of the origins that may connect read the answer; never with credentials."""
+    if OWN_PAGES in response.headers:
+        return response
     if "*" in allowed:
         response.headers["Access-Control-Allow-Origin"] = "*"
         return response

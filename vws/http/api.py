@@ -13,11 +13,14 @@ from vws.core.wire.listings import reload_failed
 from vws.errors import Refused, Unavailable
 from vws.http import pages
 from vws.http.access import Door
-from vws.http.answers import json_answer, status_of
+from vws.http.answers import json_answer, same_origin, status_of
 from vws.http.metrics import CONTENT_TYPE, Metrics
 from vws.http.services import Services
 
 __all__ = ["Api"]
+
+PAGE_CREDENTIALS = 600
+"""Seconds that TURN credentials for the page's test are good for, as anybody may have them."""
 
 DESCRIPTION = Path(__file__).with_name("openapi.json")
 
@@ -33,10 +36,43 @@ class Api:
         self._description = _describe()
 
     def index(self) -> Response:
-        info = usage.describe_server(self._services.config)
-        response = pages.index_page(info) if pages.wants_page() else json_answer(info)
+        """Introduce the server: to programs with its STUN and TURN test done, to people at once."""
+        response = self._page() if pages.wants_page() else self._introduction()
         response.vary.add("Accept")
         return response
+
+    def _introduction(self) -> Response:
+        report = self._services.ice_check.wait()
+        return json_answer(usage.describe_server(self._services.config, report, when=self._services.clock()))
+
+    def _page(self) -> Response:
+        live = self._live()
+        report = self._services.ice_check.latest()
+        info = usage.describe_server(self._services.config, report, when=self._services.clock())
+        return pages.index_page(info, live)
+
+    def live(self) -> Response:
+        return json_answer(self._live())
+
+    def _live(self) -> dict[str, Any]:
+        services = self._services
+        report = services.ice_check.latest()
+        return usage.show_live(
+            self._state,
+            report,
+            running=services.ice_check.running,
+            started_at=services.started_at,
+            when=services.clock(),
+        )
+
+    def ice_servers(self) -> Response:
+        """Give the page at `/` what its test needs; a password that lasts only to who has the key."""
+        ice, withheld = self._services.ice, False
+        if ice.shares_password and not self._door.is_operator(request):
+            config, withheld = ice.public_config(), True
+        else:
+            config = ice.peer_config("_page_", self._door.address(request), lifetime=PAGE_CREDENTIALS)
+        return same_origin(json_answer({**config, "keyNeeded": withheld}))
 
     def connections(self) -> Response:
         return json_answer(usage.list_connections(self._state))

@@ -12,7 +12,7 @@ from vws.http.answers import text_answer
 __all__ = ["client_file", "index_page", "wants_page"]
 
 POLICY = (
-    "default-src 'none'; style-src 'self'; img-src data:; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 CLIENT = Path("vendor", "node_modules", "socket.io-client", "dist")
@@ -25,10 +25,10 @@ def wants_page() -> bool:
     return request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
 
 
-def index_page(info: dict[str, Any]) -> Response:
-    """Show what this server is, and what to tell a client to connect here."""
+def index_page(info: dict[str, Any], live: dict[str, Any]) -> Response:
+    """Show what this server is and how it is doing, and what to tell a client to connect here."""
     socket_url = f"{'wss' if request.is_secure else 'ws'}://{request.host}"
-    response = make_response(render_template("index.html", info=info, socket_url=socket_url))
+    response = make_response(render_template("index.html", info=info, live=live, socket_url=socket_url))
     response.headers["Content-Security-Policy"] = POLICY
     return response
 

@@ -31,6 +31,8 @@ class Route:
 
 ROUTES = (
     Route("/", Access.OPEN, Api.index),
+    Route("/live", Access.OPEN, Api.live),
+    Route("/ice-servers", Access.OPEN, Api.ice_servers),
     Route("/connections", Access.OPERATOR, Api.connections),
     Route("/channels", Access.OPERATOR, Api.channels),
     Route("/stats", Access.OPERATOR, Api.stats),

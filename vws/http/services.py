@@ -9,6 +9,8 @@ from vws.accounts import AccountDirectory
 from vws.config import Config
 from vws.core.attempts import FailedAttempts
 from vws.core.counters import Counters
+from vws.ice import IceServers
+from vws.ice_check import IceCheck
 from vws.reload import ReloadResult
 from vws.state.base import LiveState
 
@@ -22,7 +24,7 @@ class Services:
     ``attempts`` are counted together with those to connect: a token is guessed at either door.
     ``reload`` raises `Unavailable`; ``ready`` gives each component this server depends on with what is wrong
     with it, "" when nothing is; ``clock`` tells milliseconds since the epoch; ``messages_sent`` counts
-    since the start, one for each recipient.
+    since the start, one for each recipient; ``started_at`` is when that was.
     """
 
     config: Config
@@ -30,7 +32,10 @@ class Services:
     accounts: AccountDirectory
     attempts: FailedAttempts
     counters: Counters
+    ice: IceServers
+    ice_check: IceCheck
     messages_sent: Callable[[], int]
     reload: Callable[[], ReloadResult]
     ready: Callable[[], dict[str, str]]
     clock: Callable[[], int]
+    started_at: int

@@ -7,11 +7,13 @@ from typing import Any
 
 from vws.core.account_rows import LIMIT_KEYS, Problem
 from vws.core.accounts import Account, Plan
+from vws.core.ice import IceReport, IceResult
 from vws.core.ledger import Usage
 
 __all__ = [
     "account_status",
     "channel",
+    "ice_result",
     "overview",
     "participant",
     "peer",
@@ -20,24 +22,61 @@ __all__ = [
     "reloaded",
     "room",
     "server_info",
+    "server_live",
     "usage",
 ]
 
 Payload = dict[str, Any]
 
 
-def server_info(version: str, features: list[str], *, nginx: bool) -> Payload:
-    """Introduce the server. Nothing tests STUN and TURN yet, and the answer says so."""
+def server_info(
+    version: str, features: list[str], *, nginx: bool, report: IceReport | None, when: int
+) -> Payload:
+    """Introduce the server, with the outcome of its last STUN and TURN test."""
     return {
         "server": "VWS",
         "version": version,
         "features": features,
         "nginx-module": nginx,
-        "webrtc-test": "not run",
-        "stun": None,
-        "turn": None,
-        "webrtcTestAge": None,
+        "webrtc-test": report.summary if report else "not run",
+        "stun": report.stun if report else None,
+        "turn": report.turn if report else None,
+        "webrtcTestAge": _age(report, when),
     }
+
+
+def server_live(
+    *, uptime: int, usages: Iterable[Usage], report: IceReport | None, running: bool, when: int
+) -> Payload:
+    """Show what changes while the server runs."""
+    usages = list(usages)
+    return {
+        "uptime": uptime,
+        "clients": sum(each.connections for each in usages),
+        "broadcasters": sum(each.broadcasters for each in usages),
+        "players": sum(each.players for each in usages),
+        "webrtcTest": {
+            "running": running,
+            "summary": report.summary if report else "not run",
+            "age": _age(report, when),
+            "results": [ice_result(each) for each in report.results] if report else [],
+        },
+    }
+
+
+def ice_result(result: IceResult) -> Payload:
+    """Show how one server answered over one transport."""
+    return {
+        "server": result.url.server,
+        "transport": result.url.label,
+        "ok": result.ok,
+        "ms": result.milliseconds,
+        "error": result.error or None,
+    }
+
+
+def _age(report: IceReport | None, when: int) -> int | None:
+    return max(0, when - report.finished_at) if report else None
 
 
 def peer(socket_id: str, peer_id: str, *, kind: str, account: str) -> Payload:
