@@ -42,8 +42,8 @@ def _row(
     return value
 
 
-def _secret(name: str, *, about: str) -> str:
-    return _row(name, read.text, about=about, show=read.show_secret)
+def _secret(name: str, *, about: str, reader: Callable[[str], str] = read.text) -> str:
+    return _row(name, reader, about=about, show=read.show_secret)
 
 
 def _flag(name: str, *, about: str, development: str | None = None) -> bool:
@@ -122,11 +122,14 @@ class Config:
     coturn_server: str = _row(
         "COTURN_SERVER", read.host_port, about="The STUN and TURN server, as host:port."
     )
-    coturn_user: str = _row("COTURN_USER", read.text, about="TURN user, the same for every client.")
-    coturn_password: str = _secret("COTURN_PASSWORD", about="Password of COTURN_USER; every client gets it.")
+    coturn_user: str = _row("COTURN_USER", read.turn_text, about="TURN user, the same for every client.")
+    coturn_password: str = _secret(
+        "COTURN_PASSWORD", about="Password of COTURN_USER; every client gets it.", reader=read.turn_text
+    )
     coturn_secret: str = _secret(
         "COTURN_SECRET",
         about="coturn's static-auth-secret: gives every client credentials of its own, which expire.",
+        reader=read.turn_text,
     )
     coturn_ttl: int = _row(
         "COTURN_TTL",
@@ -293,6 +296,10 @@ class Config:
             (self.coturn_secret and self.coturn_password, "COTURN_SECRET is used, COTURN_PASSWORD is not."),
             (self.coturn_server and not turn, "COTURN_SERVER has no credentials: STUN only, no TURN."),
             (turn and not self.coturn_server, "COTURN credentials do nothing without COTURN_SERVER."),
+            (
+                self.coturn_tls_port and not self.coturn_server,
+                "COTURN_TLS_PORT does nothing without COTURN_SERVER.",
+            ),
             (self.redis_url, "REDIS_URL does nothing yet: this version keeps live state in memory."),
             (self.nginx_host, "NGINX_HOST does nothing yet: this version has no RTMP and HLS."),
         )

@@ -37,12 +37,14 @@ __all__ = [
     "show_url",
     "stun_url",
     "text",
+    "turn_text",
     "url",
     "whole",
 ]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 T = TypeVar("T")
+_TURN_BYTES = 508
 
 
 class MalformedError(ValueError):
@@ -51,6 +53,13 @@ class MalformedError(ValueError):
 
 def text(value: str) -> str:
     return value
+
+
+def turn_text(value: str) -> str:
+    """Read what a TURN message can carry as a name."""
+    if value.isprintable() and len(value.encode()) <= _TURN_BYTES:
+        return value
+    raise MalformedError(f"at most {_TURN_BYTES} bytes of text, without control characters")
 
 
 def flag(value: str) -> bool:
