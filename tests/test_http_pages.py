@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext
+from playwright.sync_api import BrowserContext, expect
 
 from tests.conftest import MakeServer
 from tests.support.server import ROOT, Server
 from vws import __version__
 from vws.config import Config
 from vws.factory import create_app
+from vws.http.pages import say_duration
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 CLIENT = "/socket.io/socket.io.js"
@@ -43,10 +44,22 @@ def test_the_page_follows_the_settings(make_server: MakeServer) -> None:
 
 def test_what_a_request_says_is_escaped(server: Server) -> None:
     page = server.get("/", headers={"Accept": BROWSER, "Host": "<script>alert(1)</script>"}).text
-    assert "<script" not in page
+    assert "<script>" not in page
+    assert page.count("<script") == 1
 
 
-def test_the_page_loads_its_style_and_nothing_from_elsewhere(server: Server, context: BrowserContext) -> None:
+def test_the_page_runs_scripts_of_this_server_alone(server: Server) -> None:
+    policy = server.get("/", headers={"Accept": BROWSER}).headers["Content-Security-Policy"]
+    directives = dict(directive.strip().split(" ", 1) for directive in policy.split(";"))
+    assert directives["default-src"] == "'none'"
+    assert directives["script-src"] == directives["style-src"] == directives["connect-src"] == "'self'"
+    assert directives["frame-ancestors"] == "'none'"
+    assert "unsafe" not in policy
+
+
+def test_the_page_loads_its_style_and_scripts_and_nothing_from_elsewhere(
+    server: Server, context: BrowserContext
+) -> None:
     page = context.new_page()
     asked: list[str] = []
     said: list[str] = []
@@ -55,16 +68,37 @@ def test_the_page_loads_its_style_and_nothing_from_elsewhere(server: Server, con
     page.emulate_media(color_scheme="light")
     page.goto(server.url)
     assert page.title() == f"VWS {__version__}"
-    assert {url for url in asked if not url.startswith("data:")} == {
-        f"{server.url}/",
-        f"{server.url}/static/vws.css",
-    }
+    expect(page.locator("#own-summary")).to_have_text("Error: STUN 127.0.0.1:9: unreachable")
+    assert {url for url in asked if not url.startswith((f"{server.url}/", "data:"))} == set()
+    assert {f"{server.url}/static/vws.css", f"{server.url}/static/info/main.js"} <= set(asked)
     assert said == [], "a breach of the page's own policy is told on the console"
 
     background = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(background)
     page.emulate_media(color_scheme="dark")
     assert page.evaluate(background) not in (light, "rgba(0, 0, 0, 0)")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0, "0 s"),
+        (59.9, "59 s"),
+        (60, "1 min 0 s"),
+        (3599, "59 min 59 s"),
+        (3600, "1 h 0 min"),
+        (86_399, "23 h 59 min"),
+        (90_000, "1 d 1 h"),
+    ],
+)
+def test_durations_are_said_as_people_do_with_and_without_scripts(
+    server: Server, context: BrowserContext, seconds: float, expected: str
+) -> None:
+    assert say_duration(round(seconds * 1000)) == expected
+    page = context.new_page()
+    page.goto(server.url)
+    script = "async ms => (await import('/static/info/page.js')).duration(ms)"
+    assert page.evaluate(script, seconds * 1000) == expected
 
 
 @pytest.mark.parametrize("name", ["socket.io.js", "socket.io.min.js"])

@@ -5,6 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +17,10 @@ import pytest
 
 from tests.conftest import ACCOUNT, NO_STUN, TOKEN, Clients, MakeServer, finishing
 from tests.support.client import Client
-from tests.support.server import Server
+from tests.support.coturn import Coturn, running_coturn
+from tests.support.server import ROOT, Server, row, until
+from vws.config import Config
+from vws.ice import IceServers
 
 STUN = {"iceServers": [{"urls": [NO_STUN]}]}
 STATIC = {
@@ -173,6 +180,125 @@ def test_a_rooms_publisher_gets_them_too(expiring: Server, clients: Clients) -> 
 
 def test_secrets_are_on_no_page(expiring: Server, static: Server) -> None:
     for server, secret in ((expiring, SECRET), (static, "turn-password")):
-        for path in ("/", "/status", "/stats", "/channels", "/connections", "/ready"):
+        for path in ("/", "/live", "/status", "/stats", "/channels", "/connections", "/ready"):
             assert secret not in server.get(path).text
             assert TOKEN not in server.get(path).text
+
+
+# --- for the page at / ---
+
+
+def page_servers(server: Server, **headers: str) -> Any:
+    """Ask as the page does; the answer is for pages of this server alone."""
+    answer = server.get("/ice-servers", headers={"Origin": "https://elsewhere.example", **headers})
+    assert answer.ok
+    assert "Access-Control-Allow-Origin" not in answer.headers
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert answer.headers["Cache-Control"] == "no-store"
+    return answer.json()
+
+
+def test_a_developers_page_gets_the_password(static: Server) -> None:
+    assert page_servers(static) == {**STATIC, "keyNeeded": False}
+
+
+def test_a_visitor_of_a_production_server_never_gets_the_password(make_server: MakeServer) -> None:
+    server = make_server(
+        VWS_ENV="production",
+        API_KEY="the-key",
+        COTURN_SERVER="turn.example:3478",
+        COTURN_USER="turn user",
+        COTURN_PASSWORD="turn-password",
+    )
+    public = {"iceServers": [{"urls": ["stun:turn.example:3478"]}], "keyNeeded": True}
+    for key in ("", "wrong", TOKEN):
+        assert page_servers(server, **{"X-API-Key": key}) == public
+    assert page_servers(server, **{"X-API-Key": "the-key"}) == {**STATIC, "keyNeeded": False}
+    for path in ("/", "/live", "/ice-servers", "/health", "/ready", "/openapi.json"):
+        for accept in ("text/html", "application/json"):
+            answer = server.get(path, headers={"Accept": accept})
+            assert "turn-password" not in answer.text + str(answer.headers)
+    assert "turn-password" not in server.log()
+
+
+def test_without_a_key_a_production_server_gives_its_password_to_nobody(make_server: MakeServer) -> None:
+    server = make_server(
+        VWS_ENV="production",
+        COTURN_SERVER="turn.example:3478",
+        COTURN_USER="turn user",
+        COTURN_PASSWORD="turn-password",
+    )
+    for key in ("", "turn-password"):
+        assert page_servers(server, **{"X-API-Key": key})["keyNeeded"]
+    assert "turn-password" not in server.get("/ice-servers", apikey="").text
+
+
+def test_every_visitor_gets_credentials_that_expire_soon(make_server: MakeServer) -> None:
+    server = make_server(
+        VWS_ENV="production",
+        COTURN_SERVER="turn.example:3478",
+        COTURN_SECRET=SECRET,
+        TRUSTED_PROXIES="127.0.0.1",
+    )
+    config = page_servers(server, **{"X-Forwarded-For": "2001:db8::7"})
+    assert not config["keyNeeded"]
+    turn = config["iceServers"][1]
+    expiry, _, visitor = turn["username"].partition(":")
+    assert 0 < int(expiry) - time.time() <= 600
+    assert visitor == "_page_/2001%3Adb8%3A%3A7", "coturn's log tells who it was"
+    digest = hmac.new(SECRET.encode(), turn["username"].encode(), hashlib.sha1).digest()
+    assert turn["credential"] == base64.b64encode(digest).decode()
+
+
+def test_a_page_needs_no_credentials_for_stun(server: Server) -> None:
+    assert page_servers(server) == {**STUN, "keyNeeded": False}
+
+
+# --- at a real coturn ---
+
+
+@pytest.fixture(scope="module")
+def strict_coturn() -> Iterator[Coturn]:
+    with running_coturn(secret=SECRET) as coturn:
+        yield coturn
+
+
+def try_turn(peer_config: dict[str, Any]) -> set[str]:
+    """Ask a coturn to relay with what a client was given; return its errors, "" for none."""
+    entry = peer_config["iceServers"][1]
+    login = {"username": entry["username"], "credential": entry["credential"]}
+    task = {"seconds": 5, "servers": [{"url": url, **login} for url in entry["urls"]]}
+    command = [sys.executable, "-m", "vws.ice_probe"]
+    done = subprocess.run(
+        command, input=json.dumps(task), capture_output=True, check=True, text=True, cwd=ROOT
+    )
+    return {json.loads(line)["error"] for line in done.stdout.splitlines()}
+
+
+def test_what_clients_are_given_opens_a_real_coturn(
+    make_server: MakeServer, clients: Clients, strict_coturn: Coturn
+) -> None:
+    server = make_server(**strict_coturn.settings, accounts=[row("My Shop")])
+    alice, bob = clients.verified("Zoë", server=server), clients.token("My Shop-token", server=server)
+    assert alice.call("publish", "Zoë", "Lobby", {})["ok"]
+    assert bob.call("publish", "Bob", "Lobby", {})["ok"]
+    for client in (alice, bob):
+        assert try_turn(client.message("peers")["peerConfig"]) == {""}
+    for user in ("Test%20Account/Zo%C3%AB", "My%20Shop/Bob"):
+        assert re.search(
+            rf"user <\d+:{user}>: incoming packet ALLOCATE processed, success", strict_coturn.log()
+        )
+
+
+def test_a_real_coturn_refuses_them_afterwards(strict_coturn: Coturn) -> None:
+    lifetime, left = 60, 3
+    settings = Config.from_env({**strict_coturn.settings, "COTURN_TTL": str(lifetime)})
+    given = IceServers(settings, clock=lambda: time.time() - lifetime + left).peer_config("Shop", "Alice")
+    assert try_turn(given) == {""}
+    until(lambda: try_turn(given) == {"wrong credentials"}, timeout=left + 10)
+    assert time.time() > int(given["iceServers"][1]["username"].partition(":")[0])
+
+
+def test_a_real_coturn_refuses_those_of_another_secret(strict_coturn: Coturn) -> None:
+    settings = Config.from_env({**strict_coturn.settings, "COTURN_SECRET": "another"})
+    assert try_turn(IceServers(settings).peer_config("Shop", "Alice")) == {"wrong credentials"}

@@ -16,6 +16,7 @@ import gevent
 from gevent import socket
 
 from vws import logs
+from vws.config import SETTINGS
 from vws.core.ice import IceReport, IceResult, IceURL
 from vws.ice import IceServers
 
@@ -31,8 +32,8 @@ LIMIT = 9.5
 """Seconds until a test is over, whatever happens."""
 
 PROJECT = Path(__file__).resolve().parent.parent
-KEPT = ("LANG", "PATH", "SSL_CERT_DIR", "SSL_CERT_FILE")
-"""Variables that the test gets, beside those of coverage; no others, as secrets may be in them."""
+OURS = frozenset(setting.name for setting in SETTINGS)
+UNTRIED = {"error": "not tried: the test itself failed"}
 
 Server = dict[str, str]
 
@@ -68,11 +69,11 @@ class IceCheck:
 
     def _test(self) -> None:
         try:
-            report = IceReport(tuple(_probe(_servers(self._ice))), self._clock())
+            results = _probe(_servers(self._ice))
+            self._report = IceReport(tuple(results), self._clock())
         finally:
             self._run = None
-        self._report = report
-        _log(report)
+        _log(results)
 
 
 def _servers(ice: IceServers) -> list[Server]:
@@ -87,19 +88,17 @@ def _server(entry: Mapping[str, Any], url: str) -> Server:
 
 
 def _probe(servers: Sequence[Server]) -> list[IceResult]:
-    """Have another process try the servers; one that it does not tell of in time is too slow."""
+    """Have another process try the servers, and return what it tells of each."""
     answers: dict[int, Mapping[str, Any]] = {}
     try:
         task = json.dumps({"seconds": SECONDS, "servers": servers})
         answers = {answer["index"]: answer for answer in map(json.loads, _converse(task).splitlines())}
     except (OSError, ValueError) as error:
         logs.event("ice-check-failed", level=logging.ERROR, error=type(error).__name__)
-    return [_result(server["url"], answers.get(index)) for index, server in enumerate(servers)]
+    return [_result(server["url"], answers.get(index, UNTRIED)) for index, server in enumerate(servers)]
 
 
-def _result(url: str, answer: Mapping[str, Any] | None) -> IceResult:
-    if answer is None:
-        return IceResult(IceURL.parse(url), None, "timeout")
+def _result(url: str, answer: Mapping[str, Any]) -> IceResult:
     return IceResult(IceURL.parse(url), None if answer["error"] else answer["ms"], answer["error"])
 
 
@@ -125,8 +124,11 @@ def _exchange(connection: socket.socket, task: str) -> Iterator[bytes]:
 
 
 def _spawn(descriptor: int) -> int:
-    """Start the process; a fork would stop everything for as long as copying this one's memory map takes."""
-    variables = {name: value for name, value in os.environ.items() if name in KEPT or name[:9] == "COVERAGE_"}
+    """Start the process; a fork would stop everything for as long as copying this one's memory map takes.
+
+    Secrets of ours are no business of its environment.
+    """
+    variables = {name: value for name, value in os.environ.items() if name not in OURS}
     return os.posix_spawn(
         sys.executable,
         [sys.executable, "-m", "vws.ice_probe"],
@@ -147,14 +149,10 @@ def _end(pid: int) -> None:
             gevent.sleep(0.01)
 
 
-def _log(report: IceReport) -> None:
-    for result in report.results:
-        if not result.ok:
-            url = result.url
+def _log(results: Sequence[IceResult]) -> None:
+    for each in results:
+        if not each.ok:
+            url, error = each.url, each.error
             logs.event(
-                "ice-check",
-                level=logging.WARNING,
-                transport=url.label,
-                server=url.server,
-                error=result.error,
+                "ice-check", level=logging.WARNING, transport=url.label, server=url.server, error=error
             )

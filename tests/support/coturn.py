@@ -75,7 +75,7 @@ class Coturn:
         self._write_settings()
 
     @property
-    def settings(self) -> dict[str, str]:
+    def settings(self) -> dict[str, Any]:
         """Return the settings of a server that gives its clients this one."""
         options = self.options
         login = {"COTURN_USER": options.user, "COTURN_PASSWORD": options.password}

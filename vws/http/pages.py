@@ -28,9 +28,22 @@ def wants_page() -> bool:
 def index_page(info: dict[str, Any], live: dict[str, Any]) -> Response:
     """Show what this server is and how it is doing, and what to tell a client to connect here."""
     socket_url = f"{'wss' if request.is_secure else 'ws'}://{request.host}"
-    response = make_response(render_template("index.html", info=info, live=live, socket_url=socket_url))
+    page = render_template("index.html", info=info, live=live, socket_url=socket_url, duration=say_duration)
+    response = make_response(page)
     response.headers["Content-Security-Policy"] = POLICY
     return response
+
+
+def say_duration(milliseconds: int) -> str:
+    """Say milliseconds as people do, like static/info/page.js does."""
+    minutes, seconds = divmod(milliseconds // 1000, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
 def client_file(name: str) -> Response:
