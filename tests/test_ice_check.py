@@ -16,7 +16,7 @@ import requests
 from tests.conftest import Clients, MakeServer
 from tests.support.coturn import Coturn, MakeCoturn, running_coturn
 from tests.support.pair import Pair
-from tests.support.server import Server, free_port, until
+from tests.support.server import Runner, Server, free_port, until
 from vws.config import Config
 from vws.ice import IceServers
 from vws.ice_check import IceCheck
@@ -61,8 +61,9 @@ def allocations(coturn: Coturn) -> int:
 # --- what it finds ---
 
 
-def test_everything_answers(make_server: MakeServer, coturn: Coturn) -> None:
-    server = make_server(**coturn.settings)
+@pytest.mark.parametrize("runner", Runner)
+def test_everything_answers(make_server: MakeServer, coturn: Coturn, runner: Runner) -> None:
+    server = make_server(runner=runner, **coturn.settings)
     assert outcome(server) == {"STUN": "ok", "TURN/UDP": "ok", "TURN/TCP": "ok"}
     info = server.api("/")
     assert (info["webrtc-test"], info["stun"], info["turn"]) == (PASSED, True, True)
@@ -202,6 +203,7 @@ def test_one_that_never_answers_holds_nobody_up(
 
 
 def children(pid: int) -> list[int]:
+    """List the processes that this one started."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
