@@ -283,7 +283,7 @@ def test_guesses_count_for_the_address_behind_a_trusted_proxy(make_server: MakeS
 @pytest.fixture(scope="module")
 def production(start_server: MakeServer) -> Iterator[Server]:
     """Return a production server with an API key; nobody connects to it."""
-    server = start_server(VWS_ENV="production", API_KEY=KEY, AUTH_RATE_LIMIT="0")
+    server = start_server(VWS_ENV="production", API_KEY=KEY, AUTH_RATE_LIMIT="0", DEMO="true")
     with finishing([server]):
         yield server
 

@@ -23,6 +23,7 @@ from vws.core.account_rows import Rows
 from vws.core.address import client_address
 from vws.core.attempts import FailedAttempts
 from vws.core.counters import Counters
+from vws.demo import DemoLogins, has_demo_account, with_demo_account
 from vws.errors import Unavailable
 from vws.ice import IceServers
 from vws.ice_check import IceCheck
@@ -49,6 +50,7 @@ SWEEP_ROOMS_EVERY = 5
 
 def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask, SocketIO]:
     """Build the whole program; what it needs in the background is started, nothing listens yet."""
+    config = with_demo_account(config)
     if state is None:
         state = MemoryState(_state_limits(config))
     database = db.open_database(config.database_url)
@@ -117,11 +119,12 @@ def _gatekeeper(
     announcer: Announcer,
     attempts: FailedAttempts,
 ) -> Gatekeeper:
+    sites = DemoLogins if has_demo_account(config) else LoginSites
     return Gatekeeper(
         state,
         accounts,
         announcer=announcer,
-        sites=LoginSites(timeout=config.login_timeout, at_once=config.max_logins),
+        sites=sites(timeout=config.login_timeout, at_once=config.max_logins),
         attempts=attempts,
         clock=_now,
         shared_channels=config.shared_channels,

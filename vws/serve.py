@@ -16,6 +16,7 @@ from gevent.event import Event
 
 from vws import __version__, logs
 from vws.config import Config
+from vws.demo import DEMOS
 from vws.errors import Unavailable, VWSError
 from vws.transport.server import SocketIO
 from vws.transport.wsgi import WebServer, tls_context
@@ -117,6 +118,8 @@ def _welcome(config: Config, port: int) -> str:
     ]
     if config.development:
         lines.append(f"  connections  http{secure}://{where}/connections")
+    if config.demo:
+        lines += [f"  {name:<12} http{secure}://{where}/demo/{name}" for name in DEMOS]
     lines.append("")
     if config.static_token:
         lines += ["Client configuration:", _client_config(config, f"ws{secure}://{where}"), ""]

@@ -35,6 +35,9 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
+TLS_AGE = 31_536_000
+"""Seconds that browsers remember to come over TLS only."""
+
 
 def json_answer(payload: Any, status: int = 200) -> Response:
     """Answer with JSON in ASCII: a name holding half a surrogate pair is no reason to fail."""
@@ -64,6 +67,8 @@ def register_answers(app: Flask, config: Config) -> None:
     app.register_error_handler(VWSError, _refusal)
     app.after_request(_with_headers)
     app.after_request(lambda response: _with_origin(response, config.allowed_origins))
+    if not config.development:
+        app.after_request(_only_over_tls)
 
 
 def _http_error(error: HTTPException) -> Response:
@@ -87,9 +92,19 @@ def _with_headers(response: Response) -> Response:
     return response
 
 
+def _only_over_tls(response: Response) -> Response:
+    """Have browsers that came over TLS never come without."""
+    if request.is_secure:
+        response.headers["Strict-Transport-Security"] = f"max-age={TLS_AGE}"
+    return response
+
+
 def _with_origin(response: Response, allowed: Sequence[str]) -> Response:
-    """Let scripts of the origins that may connect read the answer; never with credentials."""
-    if OWN_PAGES in response.headers:
+    """Let scripts of the origins that may connect read the answer; never with credentials.
+
+    Pages are for people alone: what is filled in there for them is not for scripts of other sites.
+    """
+    if response.mimetype == "text/html" or OWN_PAGES in response.headers:
         return response
     if "*" in allowed:
         response.headers["Access-Control-Allow-Origin"] = "*"

@@ -122,6 +122,18 @@ class Api:
     def description(self) -> Response:
         return json_answer(self._description)
 
+    def demo(self) -> Response:
+        return pages.demo_list(self._services.config)
+
+    def demo_broadcast(self) -> Response:
+        return pages.demo_page(self._services.config, "broadcast")
+
+    def demo_watch(self) -> Response:
+        return pages.demo_page(self._services.config, "watch")
+
+    def demo_room(self) -> Response:
+        return pages.demo_page(self._services.config, "room")
+
     def client(self) -> Response:
         return pages.client_file("socket.io.js")
 

@@ -7,14 +7,18 @@ from typing import Any
 
 from flask import Response, current_app, make_response, render_template, request, send_from_directory
 
+from vws.config import Config
+from vws.demo import DEMOS, has_demo_account
+from vws.errors import NotFound
 from vws.http.answers import text_answer
 
-__all__ = ["client_file", "index_page", "wants_page"]
+__all__ = ["client_file", "demo_list", "demo_page", "index_page", "wants_page"]
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "media-src blob: mediastream:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+DEVICES = ("camera", "microphone", "display-capture")
 CLIENT = Path("vendor", "node_modules", "socket.io-client", "dist")
 CLIENT_AGE = 3600
 """Seconds that browsers may use the client's file without asking again."""
@@ -28,9 +32,45 @@ def wants_page() -> bool:
 def index_page(info: dict[str, Any], live: dict[str, Any]) -> Response:
     """Show what this server is and how it is doing, and what to tell a client to connect here."""
     socket_url = f"{'wss' if request.is_secure else 'ws'}://{request.host}"
-    page = render_template("index.html", info=info, live=live, socket_url=socket_url, duration=say_duration)
-    response = make_response(page)
+    return _page("index.html", info=info, live=live, socket_url=socket_url, duration=say_duration)
+
+
+def demo_list(config: Config) -> Response:
+    """Show which demos there are."""
+    _check_demo(config)
+    return _page("demo/index.html", pages=DEMOS)
+
+
+def demo_page(config: Config, name: str) -> Response:
+    """Show a demo: in development there is nothing to type, in production visitors bring the secrets."""
+    _check_demo(config)
+    return _page(
+        f"demo/{name}.html",
+        devices=True,
+        page=name,
+        pages=DEMOS,
+        title=DEMOS[name]["title"],
+        client_is_here=(_client_folder() / "socket.io.min.js").is_file(),
+        **(_credentials(config) if config.development else {}),
+    )
+
+
+def _check_demo(config: Config) -> None:
+    if not config.demo:
+        raise NotFound("Not Found")
+
+
+def _credentials(config: Config) -> dict[str, str]:
+    pin = config.static_token if has_demo_account(config) else ""
+    return {"token": config.static_token, "account": config.static_account, "pin": pin}
+
+
+def _page(template: str, *, devices: bool = False, **values: Any) -> Response:
+    """Render a page; ``devices`` says whether it may ask for the camera."""
+    response = make_response(render_template(template, **values))
     response.headers["Content-Security-Policy"] = POLICY
+    allowed = "(self)" if devices else "()"
+    response.headers["Permissions-Policy"] = ", ".join(f"{device}={allowed}" for device in DEVICES)
     return response
 
 
@@ -48,7 +88,11 @@ def say_duration(milliseconds: int) -> str:
 
 def client_file(name: str) -> Response:
     """Serve the official client for browsers, which is fetched apart from this program."""
-    folder = Path(current_app.static_folder or "static") / CLIENT
+    folder = _client_folder()
     if not (folder / name).is_file():
         return text_answer("The Socket.IO client is not here yet: deploy/setup.sh fetches it.", 404)
     return send_from_directory(folder, name, mimetype="text/javascript", max_age=CLIENT_AGE)
+
+
+def _client_folder() -> Path:
+    return Path(current_app.static_folder or "static") / CLIENT

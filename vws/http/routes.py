@@ -43,6 +43,10 @@ ROUTES = (
     Route("/ready", Access.OPEN, Api.ready),
     Route("/metrics", Access.OPERATOR, Api.metrics),
     Route("/openapi.json", Access.OPEN, Api.description),
+    Route("/demo", Access.OPEN, Api.demo),
+    Route("/demo/broadcast", Access.OPEN, Api.demo_broadcast),
+    Route("/demo/watch", Access.OPEN, Api.demo_watch),
+    Route("/demo/room", Access.OPEN, Api.demo_room),
     Route("/socket.io/socket.io.js", Access.OPEN, Api.client),
     Route("/socket.io/socket.io.min.js", Access.OPEN, Api.client_minified),
 )

@@ -1,0 +1,58 @@
+// Watch whoever broadcasts in the channel.
+
+import { Viewer, canRelay, connect } from './client.js';
+import { $, fail, hideTile, list, prepare, say, showCall, showTile, states } from './page.js';
+import { showStatistics } from './statistics.js';
+
+let socket, viewer, subscribe;
+
+function start({ channel, name, token, relay }) {
+    say('Connecting…');
+    subscribe = () => socket.emit('subscribe', name, channel);
+    const joined = () => {
+        subscribe();
+        say(`Waiting for somebody to go live in ${channel}.`);
+    };
+    socket = connect({ token }, { joined, ended: stop, say });
+    viewer = new Viewer(socket, {
+        relay,
+        show: (sender, stream) => {
+            showTile(sender, stream);
+            say(`Watching ${sender}.`, 'ok');
+        },
+        hide: (sender) => {
+            hideTile(sender);
+            say(`${sender} stopped.`);
+        },
+        lost: () => {
+            say('The call broke: calling again.');
+            setTimeout(() => subscribe(), 5000); // the server passes it on no sooner
+        },
+        changed: showBroadcaster,
+        failed: fail,
+    });
+    socket.on('message', ({ type, peerConfig }) => {
+        if (type === 'offer' && relay && !canRelay(peerConfig)) say('There is no TURN server to relay.', 'failed');
+    });
+    socket.on('subscribeError', ({ message }) => stop(message));
+    showBroadcaster();
+    showCall(true);
+}
+
+function stop(reason) {
+    socket?.disconnect();
+    viewer?.close();
+    socket = viewer = undefined;
+    subscribe = () => {};
+    showCall(false);
+    reason ? fail(reason) : say('Stopped.');
+}
+
+function showBroadcaster() {
+    list($('peers'), states(viewer?.connections ?? []), 'Nobody is live.');
+}
+
+prepare(start);
+$('leave').addEventListener('click', () => stop());
+$('again').addEventListener('click', () => subscribe());
+showStatistics($('statistics').tBodies[0], () => ({ in: viewer?.connections }));
