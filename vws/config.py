@@ -150,7 +150,11 @@ class Config:
     shared_channels: bool = _flag(
         "SHARED_CHANNELS", about="All accounts share one space of channels and rooms, moderators included."
     )
-    demo: bool = _flag("DEMO", development="true", about="Serve the demo pages for streaming and chat.")
+    demo: bool = _flag(
+        "DEMO",
+        development="true",
+        about="Serve the demo pages; in production their visitors type a token or pin.",
+    )
 
     nginx_host: str = _row(
         "NGINX_HOST",

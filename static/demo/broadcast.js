@@ -3,7 +3,7 @@
 import { Broadcaster, canRelay, connect } from './client.js';
 import { prepareControls, resetControls, showMedia } from './controls.js';
 import { Media, quality } from './media.js';
-import { $, fail, list, prepare, say, showCall, showTile, states } from './page.js';
+import { $, fail, list, prepare, say, showCall, showOwn, states } from './page.js';
 import { showStatistics } from './statistics.js';
 
 let media, socket, broadcaster;
@@ -12,12 +12,13 @@ async function start({ channel, name, token, quality: height, relay }) {
     const { bitrate, ...picture } = quality(height);
     media = new Media(picture, {
         replaced: (track) => broadcaster?.replaceTrack(track).catch(fail),
-        changed: () => showMedia(media),
+        changed: () => {
+            showOwn(name, media);
+            showMedia(media);
+        },
     });
     say('Asking for the camera…');
     await media.open();
-    showTile(name, media.stream, { caption: `${name} (you)`, mirrored: true, muted: true });
-    showMedia(media);
     showCall(true);
 
     say('Connecting…');

@@ -125,8 +125,13 @@ export class Viewer {
         this.connections.set(from, connection);
         this.channels.set(from, channel);
         this.changed();
-        await connection.setRemoteDescription(content);
-        await connection.setLocalDescription();
+        try {
+            await connection.setRemoteDescription(content);
+            await connection.setLocalDescription();
+        } catch (error) {
+            this.#hangUp(from); // nothing that can be answered
+            throw error;
+        }
         send(call, from, { type: 'answer', content: connection.localDescription });
     }
 

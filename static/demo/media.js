@@ -17,7 +17,7 @@ export class Media {
     #muted = { audio: false, video: false };
     #devices = { audio: true, video: true }; // what was chosen; true for any
 
-    /** `replaced` is called with every track that takes another's place, `changed` when a screen comes or goes. */
+    /** `replaced` is called with every track that takes another's place, `changed` when another device or the screen is used. */
     constructor({ width, height, frameRate }, { replaced = () => {}, changed = () => {} } = {}) {
         this.size = { width: { ideal: width, max: width }, height: { ideal: height, max: height } };
         this.size.frameRate = { ideal: frameRate, max: frameRate };
@@ -30,6 +30,7 @@ export class Media {
         const tries = [{ audio: true, video: this.size }, { video: this.size }, { audio: true }];
         const stream = await firstOf(tries.map((wanted) => () => navigator.mediaDevices.getUserMedia(wanted)));
         stream.getTracks().forEach((track) => this.#put(track));
+        this.changed();
     }
 
     /** Change to another camera or microphone: `kind` is video or audio. */
@@ -45,12 +46,13 @@ export class Media {
         const [track] = screen.getVideoTracks();
         track.addEventListener('ended', () => this.unshare()); // by the browser's own button
         this.#put(track);
-        this.#share(true);
+        this.sharing = true;
+        this.changed();
     }
 
     async unshare() {
         if (!this.sharing) return;
-        this.#share(false);
+        this.sharing = false;
         await this.#reopen('video');
     }
 
@@ -74,6 +76,7 @@ export class Media {
         const wanted = { ...this.#devices[kind], ...(kind === 'video' ? this.size : {}) };
         const stream = await navigator.mediaDevices.getUserMedia({ [kind]: wanted });
         this.#put(stream.getTracks()[0]);
+        this.changed();
     }
 
     #put(track) {
@@ -84,11 +87,6 @@ export class Media {
         track.enabled = !this.#muted[track.kind];
         this.stream.addTrack(track);
         this.replaced(track);
-    }
-
-    #share(sharing) {
-        this.sharing = sharing;
-        this.changed();
     }
 
     #tracks(kind) {

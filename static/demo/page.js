@@ -35,6 +35,7 @@ export function prepare(start) {
     carry();
     form.addEventListener('submit', (event) => {
         event.preventDefault();
+        form.querySelector('button').disabled = true; // until showCall
         const choices = Object.fromEntries(new FormData(form));
         start({ ...choices, relay: relay.checked });
     });
@@ -47,21 +48,30 @@ function carryChannel(channel, relay) {
     for (const link of document.querySelectorAll('a[href^="/demo/"]')) link.search = query;
 }
 
-/** Show the call instead of the form, or the form again. */
+/** Show the call instead of the form, or the form again, with the focus on the button that leads back. */
 export function showCall(shown) {
+    const start = $('join').querySelector('button');
     $('join').hidden = shown;
     $('call').hidden = !shown;
-    if (shown) $('leave').focus();
+    start.disabled = false;
+    (shown ? $('leave') : start).focus();
 }
 
-/** Show a stream under its sender's name; `details` are listed below it. */
+/** Show what this page sends; a camera like in a mirror. */
+export function showOwn(name, media) {
+    if (!media) return;
+    const caption = `${name} (you)`;
+    showTile('', media.stream, { caption, mirrored: !media.sharing, muted: true }); // nobody else has an empty name
+}
+
+/** Show a stream under its sender's name, or another caption. */
 export function showTile(sender, stream, { caption = sender, mirrored = false, muted = false } = {}) {
     const tile = tileOf(sender) ?? newTile(sender, caption);
     const video = tile.querySelector('video');
     video.classList.toggle('mirrored', mirrored);
     video.muted = muted;
     if (video.srcObject !== stream) video.srcObject = stream;
-    video.play().catch(() => say('Press play to hear it: the browser wants to be asked.'));
+    video.play().catch(() => {}); // where the browser wants to be asked first, it shows a button
     return tile;
 }
 

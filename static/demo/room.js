@@ -3,7 +3,7 @@
 import { Broadcaster, Viewer, canRelay, connect } from './client.js';
 import { prepareControls, resetControls, showMedia } from './controls.js';
 import { Media, quality } from './media.js';
-import { $, element, fail, hideTile, list, prepare, say, showCall, showTile } from './page.js';
+import { $, element, fail, hideTile, list, prepare, say, showCall, showOwn, showTile } from './page.js';
 import { showStatistics } from './statistics.js';
 
 let media, socket, broadcaster, viewer, room, me;
@@ -17,12 +17,13 @@ async function start({ channel, account, user, pin, quality: height, relay }) {
     const parameters = { type: 'webrtc', ...quality(height) };
     media = new Media(parameters, {
         replaced: (track) => broadcaster?.replaceTrack(track).catch(fail),
-        changed: () => showMedia(media),
+        changed: () => {
+            showOwn(user, media);
+            showMedia(media);
+        },
     });
     say('Asking for the camera…');
     await media.open();
-    showTile(user, media.stream, { caption: `${user} (you)`, mirrored: true, muted: true });
-    showMedia(media);
     showCall(true);
 
     say('Connecting…');
@@ -68,6 +69,8 @@ function update(news) {
     if (news.type === 'roomJoin') {
         participants = new Map(Object.values(news.participants).map((one) => [key(one), one.name]));
         streams = new Map(Object.entries(news.streams));
+        const gone = [...viewer.channels.values()].filter((channel) => !streams.has(channel));
+        gone.forEach((channel) => viewer.leave(channel)); // while this page was away
         $('chat').replaceChildren(...news.messages.map(line));
         say(`You are in ${room}.`, 'ok');
     }
@@ -80,7 +83,7 @@ function update(news) {
     }
     if (news.messageNew) $('chat').append(line(news.messageNew));
     if (news.error) fail(news.error);
-    $('chat').scrollTop = $('chat').scrollHeight;
+    $('chat').parentElement.scrollTop = $('chat').scrollHeight;
     showParticipants();
     showStreams();
 }

@@ -24,10 +24,10 @@ async function line(peer, direction, connection, last) {
         peer,
         direction === 'in' ? 'receiving' : 'sending',
         route(reports) || connection.connectionState,
-        now.width ? `${now.width} × ${now.height}, ${now.frames ?? 0} fps` : '–',
+        now.width ? `${now.width}x${now.height}, ${now.frames ?? 0} fps` : '-',
         `${Math.round(rate(now, before))} kbps`,
         `${(share(now, before) * 100).toFixed(1)} %`,
-        now.roundTrip === undefined ? '–' : `${Math.round(now.roundTrip * 1000)} ms`,
+        now.roundTrip === undefined ? '-' : `${Math.round(now.roundTrip * 1000)} ms`,
     ];
 }
 
@@ -35,12 +35,13 @@ async function line(peer, direction, connection, last) {
 function read(reports, direction) {
     const streams = reports.filter((report) => report.type === (direction === 'in' ? 'inbound-rtp' : 'outbound-rtp'));
     const losses = direction === 'in' ? streams : reports.filter((report) => report.type === 'remote-inbound-rtp');
+    const lost = sum(losses, 'packetsLost');
     const video = streams.find((report) => report.kind === 'video') ?? {};
     return {
         at: streams[0]?.timestamp ?? 0,
         bytes: sum(streams, 'bytesReceived') + sum(streams, 'bytesSent'),
-        packets: sum(streams, 'packetsReceived') + sum(streams, 'packetsSent'),
-        lost: sum(losses, 'packetsLost'),
+        sent: sum(streams, 'packetsSent') + (direction === 'in' ? sum(streams, 'packetsReceived') + lost : 0),
+        lost,
         width: video.frameWidth,
         height: video.frameHeight,
         frames: video.framesPerSecond,
@@ -54,7 +55,7 @@ function rate(now, before) {
 
 function share(now, before) {
     const lost = Math.max(0, now.lost - before.lost);
-    return lost && lost / (lost + now.packets - before.packets);
+    return lost && Math.min(1, lost / Math.max(1, now.sent - before.sent));
 }
 
 /** The kind of way the packets take, this side's first: host, srflx, prflx or relay. */
@@ -63,7 +64,7 @@ function route(reports) {
     const ends = [chosen?.localCandidateId, chosen?.remoteCandidateId].map((id) => reports.find((one) => one.id === id));
     if (!ends[0] || !ends[1]) return '';
     const [local, remote] = ends;
-    return `${local.candidateType} – ${remote.candidateType}, ${local.relayProtocol ?? local.protocol}`;
+    return `${local.candidateType} to ${remote.candidateType}, ${local.relayProtocol ?? local.protocol}`;
 }
 
 function pair(reports) {

@@ -25,6 +25,7 @@ function start({ channel, name, token, relay }) {
             say(`${sender} stopped.`);
         },
         lost: () => {
+            viewer.leave(channel);
             say('The call broke: calling again.');
             setTimeout(() => subscribe(), 5000); // the server passes it on no sooner
         },
