@@ -29,6 +29,7 @@ pytest_plugins = [
     "tests.support.coturn",
     "tests.support.mariadb",
     "tests.support.shell",
+    "tests.support.visits",
 ]
 
 TOKEN = "static-token"
