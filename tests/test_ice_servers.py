@@ -267,7 +267,7 @@ def try_turn(peer_config: dict[str, Any]) -> set[str]:
     """Ask a coturn to relay with what a client was given; return its errors, "" for none."""
     entry = peer_config["iceServers"][1]
     login = {"username": entry["username"], "credential": entry["credential"]}
-    task = {"seconds": 5, "servers": [{"url": url, **login} for url in entry["urls"]]}
+    task = {"deadline": time.monotonic() + 10, "servers": [{"url": url, **login} for url in entry["urls"]]}
     command = [sys.executable, "-m", "vws.ice_probe"]
     done = subprocess.run(
         command, input=json.dumps(task), capture_output=True, check=True, text=True, cwd=ROOT

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -25,11 +26,14 @@ __all__ = ["IceCheck"]
 FRESH = 300_000
 """Milliseconds that an outcome is good for."""
 
-SECONDS = 8
-"""What each server has for its answer; all are tried at once."""
+SECONDS = 8.0
+"""What the servers have for their answers, all at once, the start of the process included."""
 
-LIMIT = 9.5
-"""Seconds until a test is over, whatever happens."""
+LIMIT = 9.0
+"""Seconds until that process is ended, whatever it does."""
+
+PATIENCE = 9.5
+"""Seconds that somebody waits for the outcome."""
 
 PROJECT = Path(__file__).resolve().parent.parent
 OURS = frozenset(setting.name for setting in SETTINGS)
@@ -61,7 +65,7 @@ class IceCheck:
         """Return the outcome that `latest` starts a run for, in less than 10 seconds."""
         self.latest()
         if self._run is not None:
-            self._run.join(LIMIT)
+            self._run.join(PATIENCE)
         return self._report
 
     def _is_due(self) -> bool:
@@ -91,7 +95,7 @@ def _probe(servers: Sequence[Server]) -> list[IceResult]:
     """Have another process try the servers, and return what it tells of each."""
     answers: dict[int, Mapping[str, Any]] = {}
     try:
-        task = json.dumps({"seconds": SECONDS, "servers": servers})
+        task = json.dumps({"deadline": time.monotonic() + SECONDS, "servers": servers})
         answers = {answer["index"]: answer for answer in map(json.loads, _converse(task).splitlines())}
     except (OSError, ValueError) as error:
         logs.event("ice-check-failed", level=logging.ERROR, error=type(error).__name__)

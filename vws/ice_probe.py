@@ -1,8 +1,9 @@
 """Try STUN and TURN servers, as a program: ``python -m vws.ice_probe``.
 
 A process of its own: aioice runs on asyncio and the server on gevent, which do not mix. Standard input holds
-``{"seconds": 8, "servers": [{"url": …, "username": …, "credential": …}, …]}``, as arguments and the
-environment would show credentials to others on the machine. Standard output is one line per server, in the
+``{"deadline": …, "servers": [{"url": …, "username": …, "credential": …}, …]}``, as arguments and the
+environment would show credentials to others on the machine; the deadline is one of `time.monotonic`, which is
+the same for all processes. Standard output is one line per server, in the
 order of their answers: ``{"index": 0, "ms": 12, "error": ""}``.
 """
 
@@ -65,8 +66,9 @@ Protocol = _Datagrams | _Stream
 def main() -> None:
     """Try what standard input says, all at once, and write each result as soon as it is known."""
     task = json.load(sys.stdin)
-    signal.alarm(int(task["seconds"]) + 2)  # a name server that hangs must not keep this process
-    asyncio.run(_try_all(task["servers"], task["seconds"]))
+    left = max(0.0, task["deadline"] - time.monotonic())
+    signal.alarm(int(left) + 2)  # a name server that hangs must not keep this process
+    asyncio.run(_try_all(task["servers"], left))
 
 
 async def _try_all(servers: list[Server], seconds: float) -> None:
