@@ -13,11 +13,13 @@ from typing import Protocol
 from urllib.parse import urlencode, urlsplit
 
 import pytest
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.support.server import Server, until
 
 __all__ = ["Visit", "pictures", "pictures_move", "visit"]
+
+expect.set_options(timeout=15_000)  # milliseconds, as long as everything else here waits
 
 
 class Visit(Protocol):
@@ -65,7 +67,7 @@ def pictures(page: Page, sender: str) -> int:
     return shown
 
 
-def pictures_move(page: Page, sender: str, *, by: int = 10, timeout: float = 20) -> None:
+def pictures_move(page: Page, sender: str, *, by: int = 10, timeout: float = 30) -> None:
     """Return once the page has shown `by` more pictures of this sender; a new call counts anew."""
     first = last = pictures(page, sender)
 
