@@ -93,7 +93,7 @@ def test_a_call_over_turn_takes_two_clicks_and_no_typing(
 
     ((peer, direction, route, picture, bitrate, lost, _),) = statistics(bob)
     assert (peer, direction) == (name, "receiving")
-    assert route == "relay to relay, udp"
+    assert route.startswith("relay to relay, ")
     assert re.fullmatch(r"640x360, \d+ fps", picture)
     assert re.fullmatch(r"[1-9]\d* kbps", bitrate)
     assert re.fullmatch(r"\d+\.\d %", lost)

@@ -195,7 +195,7 @@ class Server:
             f"the server ended with {self._process.returncode}:\n{self.log()}"
         )
         with contextlib.suppress(requests.ConnectionError, requests.Timeout):
-            return self.get("/health", timeout=2).ok
+            return self.get("/health", timeout=START_SECONDS).ok
         return False
 
     # Asking
