@@ -98,7 +98,8 @@ def test_a_call_over_turn_takes_two_clicks_and_no_typing(
     assert re.fullmatch(r"[1-9]\d* kbps", bitrate)
     assert re.fullmatch(r"\d+\.\d %", lost)
     ((_, direction, route, *_),) = statistics(alice)
-    assert (direction, route) == ("sending", "relay to relay, udp")
+    assert direction == "sending"
+    assert route.startswith("relay to relay, ")
 
 
 def test_without_a_turn_server_the_page_says_that_it_cannot_relay(server: Server, visit: Visit) -> None:
