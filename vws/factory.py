@@ -68,7 +68,7 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
         rate=config.event_rate_limit,
         counters=counters,
     )
-    server.serve(dispatcher)
+    server.drive(dispatcher)
     reloader = Reloader(accounts, gatekeeper, drop=server.drop)
     app = _flask(config)
     services = http.Services(

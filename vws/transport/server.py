@@ -73,7 +73,7 @@ class Message(Protocol):
 
 
 class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyped
-    """Socket.IO over `Engine`, for one `Application`, which is told by `serve`.
+    """Socket.IO over `Engine`, for one `Application`, which is told by `drive`.
 
     ``connect_timeout`` is the seconds that a client has to authenticate; ``messages_sent`` counts since the
     start, one for each recipient.
@@ -94,7 +94,7 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
         self.eio.new_client, self.eio.on_end = self._new_client, self._ended
         self.eio.receive = self._receive
 
-    def serve(self, application: Application) -> None:
+    def drive(self, application: Application) -> None:
         """Say whom clients and their events are for, before the first of them comes."""
         self.application = application
         self._never_wait = {None, *application.instant}  # without a name it is refused, which takes no time
