@@ -522,6 +522,80 @@ def test_a_malformed_room_event_changes_nothing(server: Server, clients: Clients
     assert server.api("/rooms") == []
 
 
+# --- space ---
+
+LARGE = {"type": "webrtc", "text": "x" * 16_000}
+
+
+def fill(alice: Client) -> tuple[int, dict[str, Any]]:
+    """Show as many large streams in Lobby as it takes; return how many, and the error that ends it."""
+    for number in range(100):
+        answer = alice.call("roomPublish", {"room": "Lobby", "stream": str(number), "parameters": LARGE})
+        if not answer["ok"]:
+            return number, answer["error"]
+    raise AssertionError("a room takes as much as anybody likes")
+
+
+def test_a_full_room_takes_no_more_streams_and_still_lets_everybody_in(
+    server: Server, clients: Clients
+) -> None:
+    alice, bob = in_room(clients, "Alice", "Bob")
+    number, error = fill(alice)
+    assert number > 20
+    assert error == {"code": "too-many", "message": "No space is left for this stream in room Lobby."}
+    assert alice.update("error") == {"room": "Lobby", "error": error["message"]}
+    assert alice.wait("publishError")[0] == {"from": "_server_", "to": "Alice", "message": error["message"]}
+    assert list(peers_of(server, str(number))) == []
+    show(bob, "Bob's")  # a small one
+    charlie = clients.verified("Charlie")
+    assert len(join(charlie)["streams"]) == number + 1
+    assert alice.call("roomUnpublish", {"room": "Lobby", "stream": "0"})["ok"]
+    show(alice, "again", text="x" * 15_000)
+
+
+@pytest.mark.parametrize("room", ["Lobby", "Foyer", ""])
+def test_a_stream_does_not_grow_in_a_full_room_from_wherever(
+    server: Server, clients: Clients, room: str
+) -> None:
+    """Lobby is full, and Foyer shows the stream, too; "" stands for the stream itself."""
+    alice, bob = in_room(clients, "Alice", "Bob")
+    show(alice, "Small")
+    join(bob, "Foyer")
+    join(alice, "Foyer")
+    show(alice, "Small", "Foyer")
+    bob.update("streamNew", room="Foyer")
+    fill(bob)
+
+    def update(params: dict[str, Any]) -> Any:
+        if not room:
+            return alice.call("publish", "Alice", "Small", params)
+        return alice.call("roomPublish", {"room": room, "stream": "Small", "parameters": params})
+
+    before = server.api("/channels")
+    assert update(LARGE)["error"]["code"] == "too-many"
+    assert server.api("/channels") == before
+    assert update(SHOWN | {"bitrate": 600}) == {"ok": True}
+    assert [shown_small(bob, each)["bitrate"] for each in ("Lobby", "Foyer")] == [600, 600]
+
+
+def test_a_room_shows_hundreds_of_ordinary_streams(server: Server, clients: Clients) -> None:
+    alice, bob = in_room(clients, "Alice", "Bob")
+    more = {"audioBitrate": 64, "frameRate": 30, "title": "x" * 100}
+    for number in range(600):
+        alice.emit("roomPublish", {"room": "Lobby", "stream": f"Stage {number}", "parameters": SHOWN | more})
+    alice.call("roomMessage", {"room": "Lobby", "message": "Done"})
+    bob.update("messageNew", room="Lobby")
+    charlie = clients.verified("Charlie")
+    assert len(join(charlie)["streams"]) == 600
+
+
+def shown_small(client: Client, room: str) -> dict[str, Any]:
+    """Return how a room shows the stream Small."""
+    assert client.call("roomJoin", {"room": room})["ok"]
+    shown: dict[str, Any] = client.update("participants", room=room)["streams"]["Small"]
+    return shown
+
+
 # --- the plan ---
 
 

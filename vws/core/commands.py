@@ -31,7 +31,8 @@ __all__ = [
 class StreamParams:
     """What a publisher says of its stream: pixels, kbps, frames per second; missing numbers are 0.
 
-    ``raw`` is the client's own object, unknown keys included, as it is shown to others.
+    ``raw`` is the client's own object, unknown keys included, as it is shown to others, and ``size`` its
+    length as JSON.
     """
 
     width: float = 0
@@ -40,6 +41,7 @@ class StreamParams:
     audio_bitrate: int = 0
     frame_rate: float = 0
     raw: Mapping[str, Any] = field(default_factory=dict)
+    size: int = 0
 
     @property
     def rate(self) -> int:

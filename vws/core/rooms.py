@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vws.core.commands import Action, RoomAction, RoomMessage
+from vws.core.commands import Action, Publish, RoomAction, RoomMessage
 from vws.core.session import Role, Session
 from vws.errors import NotFound, Refused
 
@@ -17,9 +18,11 @@ __all__ = [
     "HISTORY_SIZE",
     "MAX_LISTED",
     "NOT_IN_ROOM",
+    "STREAMS_SIZE",
     "Participant",
     "Room",
     "Stream",
+    "size_of",
 ]
 
 HISTORY = 100
@@ -30,6 +33,12 @@ HISTORY_FOR_JOINER = 10
 
 HISTORY_SIZE = 262_144
 """Most characters of JSON that the kept messages of one room may take together."""
+
+STREAMS_SIZE = 524_288
+"""Most characters of JSON that the streams of one room may take together, as each joiner is shown them."""
+
+STREAM_OVERHEAD = 128
+"""What a joiner is told of each stream beside its parameters and names, about."""
 
 MAX_LISTED = 1_000
 """Most names that one room may hold banned, muted or kicked, each."""
@@ -52,13 +61,20 @@ class Participant:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A stream that a room shows; its id is the name of its channel."""
+    """A stream that a room shows; its id is the name of its channel. ``size`` counts for `STREAMS_SIZE`."""
 
     stream_id: str
     socket_id: str
     user: str
     published_at: int
     params: Mapping[str, Any]
+    size: int
+
+
+def size_of(stream: Publish) -> int:
+    """Return the characters of JSON that a stream takes in a room: it is named three times there."""
+    names = 3 * len(json.dumps(stream.channel)) + len(json.dumps(stream.peer_id))
+    return stream.params.size + names + STREAM_OVERHEAD
 
 
 @dataclass(slots=True, eq=False)
@@ -69,6 +85,7 @@ class Room:
     name: str
     participants: dict[str, Participant] = field(default_factory=dict)
     streams: dict[str, Stream] = field(default_factory=dict)
+    streams_size: int = 0
     messages: deque[tuple[dict[str, Any], int]] = field(default_factory=deque)
     messages_size: int = 0
     owner: str = ""
@@ -128,6 +145,24 @@ class Room:
         """Return the connections that may go on for another one of the user's, the newest last."""
         out = user in self.kicked or self.banned.get(user, 0) > when
         return [] if out else self.sockets_of(user)
+
+    # --- streams ---
+
+    def check_space(self, stream_id: str, size: int) -> None:
+        """Raise `Refused` when the room has no space for a stream, or for what it is to become."""
+        if self.streams_size - self._size_shown(stream_id) + size > STREAMS_SIZE:
+            raise Refused(f"No space is left for this stream in room {self.name}.", code="too-many")
+
+    def show(self, stream: Stream) -> None:
+        self.streams_size += stream.size - self._size_shown(stream.stream_id)
+        self.streams[stream.stream_id] = stream
+
+    def hide(self, stream_id: str) -> None:
+        self.streams_size -= self.streams.pop(stream_id).size
+
+    def _size_shown(self, stream_id: str) -> int:
+        shown = self.streams.get(stream_id)
+        return shown.size if shown else 0
 
     # --- who may ---
 

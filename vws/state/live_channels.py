@@ -19,6 +19,7 @@ from vws.core.facts import (
     SubscriptionRefused,
 )
 from vws.core.ledger import Ledger
+from vws.core.rooms import size_of
 from vws.errors import Refused
 from vws.state.base import NOBODY, StateLimits
 from vws.state.connections import Connection, Connections
@@ -62,6 +63,7 @@ class LiveChannels:
             newest_wins=self._newest_wins,
         )
         self._fitting.broadcaster(connection, channel, command, leaving=rivals)
+        self._check_space(connection, command, source)
         facts = self._replace(channel, rivals, newcomer=PeerKind.BROADCASTER)
         sources, since = {source}, when
         own = connection.peers.get(command.channel)
@@ -72,7 +74,7 @@ class LiveChannels:
         self._sit(connection, channel, command.peer_id, kind=PeerKind.BROADCASTER, sources=sources)
         self._seats.show(channel, command.params)
         channel.published_at = since
-        self._update_rooms(channel, sources - {DIRECT, source})
+        self._update_rooms(channel, sources - {DIRECT, source}, command)
         return facts
 
     def published(self, connection: Connection, name: str, when: int) -> Published:
@@ -83,10 +85,20 @@ class LiveChannels:
             player.announced_to, player.announced_at = broadcaster.socket_id, when
         return Published(broadcaster, (*players, broadcaster))
 
-    def _update_rooms(self, channel: Channel, rooms: Iterable[str]) -> None:
+    def _check_space(self, connection: Connection, command: Publish, source: str) -> None:
+        """Raise `Refused` when a room that is to show the stream, or does, has no space for it."""
+        own, rooms = connection.peers.get(command.channel), {source}
+        if own is not None and own.kind is PeerKind.BROADCASTER:
+            rooms |= own.sources
+        for name in sorted(rooms - {DIRECT}):
+            room = self._rooms.get(connection.session.scope, name)
+            room.check_space(command.channel, size_of(command))
+
+    def _update_rooms(self, channel: Channel, rooms: Iterable[str], command: Publish) -> None:
         for name in rooms:
             room = self._rooms.get(channel.scope, name)
-            room.streams[channel.name] = replace(room.streams[channel.name], params=channel.params.raw)
+            shown, size = room.streams[channel.name], size_of(command)
+            room.show(replace(shown, params=command.params.raw, size=size))
 
     # --- players ---
 
@@ -231,7 +243,7 @@ class LiveChannels:
         facts: list[Fact] = []
         for name in sorted(rooms):
             room = self._rooms.get(channel.scope, name)
-            del room.streams[channel.name]
+            room.hide(channel.name)
             facts.append(StreamRemoved(name, room.members, channel.name))
         for peer in (*channel.players, broadcaster):
             peer.sources -= rooms

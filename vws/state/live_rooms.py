@@ -11,7 +11,7 @@ from vws.core.facts import (
     ParticipantLeft,
     StreamAdded,
 )
-from vws.core.rooms import NOT_IN_ROOM, Participant, Room, Stream
+from vws.core.rooms import NOT_IN_ROOM, Participant, Room, Stream, size_of
 from vws.errors import NotFound, Refused
 from vws.state.base import StateLimits
 from vws.state.connections import Connection, Connections
@@ -96,8 +96,8 @@ class LiveRooms:
         facts = self._channels.broadcast(connection, publish, source=room.name, when=when, evict=evict)
         fresh = shown is None or shown.socket_id != socket_id
         since = when if shown is None or fresh else shown.published_at
-        stream = Stream(command.stream, socket_id, author.name, since, command.params.raw)
-        room.streams[command.stream] = stream
+        stream = Stream(command.stream, socket_id, author.name, since, command.params.raw, size_of(publish))
+        room.show(stream)
         facts += self._gather_audience(room, command.stream, when)
         facts.append(self._channels.published(connection, command.stream, when))
         return [*facts, StreamAdded(room.name, room.members, stream)] if fresh else facts

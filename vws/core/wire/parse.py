@@ -287,7 +287,7 @@ def _stream_params(value: object) -> StreamParams:
     if value is None:
         return StreamParams()
     raw = _object(value, "params")
-    _size(raw, MAX_PARAMS, "params")
+    size = _size(raw, MAX_PARAMS, "params")
     return StreamParams(
         width=_number(raw, "width"),
         height=_number(raw, "height"),
@@ -295,6 +295,7 @@ def _stream_params(value: object) -> StreamParams:
         audio_bitrate=math.ceil(_number(raw, "audioBitrate")),
         frame_rate=_number(raw, "frameRate", "framerate"),
         raw=raw,
+        size=size,
     )
 
 
