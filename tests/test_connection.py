@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import gevent
 import pytest
@@ -16,7 +17,7 @@ MAX_WAITING = 100_000
 
 
 class Talker:
-    """Answers every message with more than a peer takes that does not read."""
+    """Answers every word with more than may wait."""
 
     def __init__(self, connection: Connection) -> None:
         self.heard: list[str] = []
@@ -24,7 +25,8 @@ class Talker:
         connection.receiver = self
 
     def text(self, message: bytes) -> None:
-        self._connection.push(message * MAX_WAITING)
+        for part in message.split():
+            self._connection.push(part * MAX_WAITING)
 
     def lost(self, reason: str) -> None:
         self.heard.append(f"lost: {reason}")
@@ -62,6 +64,23 @@ def test_who_does_not_read_is_given_up_whatever_it_said_last(
     pair: tuple[socket.socket, Talker], goodbye: bytes
 ) -> None:
     peer, talker = pair
-    peer.sendall(frame(TEXT, b"xx") + goodbye)
+    peer.sendall(frame(TEXT, b"xx xx") + goodbye)
     turn_until(lambda: f"lost: {NOT_READING}" in talker.heard)
     assert talker.heard.count("gone") == 1
+
+
+def test_one_large_message_is_for_who_reads_however_slowly(pair: tuple[socket.socket, Talker]) -> None:
+    peer, talker = pair
+    peer.setblocking(False)
+    for _ in range(3):  # nothing waits before each of them
+        peer.sendall(frame(TEXT, b"xx"))
+        received = 0
+
+        def arrived() -> bool:
+            nonlocal received
+            with suppress(BlockingIOError):
+                received += len(peer.recv(5_000))
+            return received == 2 * MAX_WAITING
+
+        turn_until(arrived)
+    assert talker.heard == []

@@ -5,12 +5,14 @@ from __future__ import annotations
 import resource
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
+import socketio
 
 from tests.conftest import TOKEN, Clients, MakeServer
 from tests.support.client import ConnectRefused
@@ -195,6 +197,50 @@ def test_who_does_not_read_costs_its_peers_an_answer_and_no_other(clients: Clien
     assert alice.call("messagePeer", {"type": "candidate", "target": "Bob"})["ok"]
     assert bob.message("candidate")["from"] == "Alice"
     assert alice.message("peerLeft")["peerID"] == "Stuck"
+
+
+CROWD = 40
+LONG = "\U0001f600" * 250  # 3 KB in the ASCII of a `peers`
+
+
+def crowded(clients: Clients, server: Server, channel: str) -> None:
+    """Put players into a channel whose names are as long as names may be."""
+    for number in range(CROWD):
+        assert clients.token(server=server).call("subscribe", f"{LONG}{number}", channel)["ok"]
+
+
+def test_a_crowd_with_long_names_does_not_keep_a_broadcaster_away(
+    make_server: MakeServer, clients: Clients
+) -> None:
+    """What it is sent then is more than may wait for it, and more comes behind."""
+    server = make_server(MAX_SEND_BUFFER="100000")
+    crowded(clients, server, "Lobby")
+    alice, bob = clients.token(server=server, receive_buffer=4096), clients.token(server=server)
+    for name, client in (("Alice", alice), ("Bob", bob)):
+        assert client.call("subscribe", name, "Side")["ok"]
+    alice.freeze()
+    signal = {"type": "signal", "target": "Alice", "content": "x" * 30_000}
+    until(lambda: not bob.call("messagePeer", signal)["ok"], what="the system's buffers to be full")
+    number = alice.send("publish", "Alice", "Lobby", {})
+    until(lambda: "Lobby" in dict(server.api("/channels")), what="the publishing")
+    assert bob.call("subscribe", "Bob", "Lobby")["ok"]
+    alice.thaw()
+    assert alice.acknowledged(number) == {"ok": True}
+    assert len(alice.message("peers")["peers"]) == CROWD + 1
+    alice.message("peer", peerID="Bob")
+
+
+def test_a_crowd_with_long_names_does_not_keep_a_broadcaster_away_that_polls(
+    make_server: MakeServer, clients: Clients, python_client: Callable[..., socketio.Client]
+) -> None:
+    server = make_server(MAX_SEND_BUFFER="2000")
+    crowded(clients, server, "Lobby")
+    alice = python_client(server, transports=["polling"], auth={"token": TOKEN})
+    told: list[dict[str, Any]] = []
+    alice.on("message", told.append)
+    for _ in range(2):
+        assert alice.call("publish", ("Alice", "Lobby", {}), timeout=10) == {"ok": True}
+    until(lambda: [len(message["peers"]) for message in told] == [CROWD + 1] * 2)
 
 
 @pytest.mark.parametrize("name", ["_server_", "_channel_"])

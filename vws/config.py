@@ -217,7 +217,7 @@ class Config:
         "MAX_SEND_BUFFER",
         read.whole(1_000, _MILLIARD),
         default="1048576",
-        about="Bytes that may wait for a client that does not read; with more it is dropped.",
+        about="Bytes that may wait for a client beside the largest message; with more it is dropped.",
     )
     max_channels_per_client: int = _row(
         "MAX_CHANNELS_PER_CLIENT",

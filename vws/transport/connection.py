@@ -64,13 +64,15 @@ class Flusher:
 class Connection:
     """``waiting`` is the number of bytes for the client that the system has not taken yet.
 
-    ``max_waiting`` bounds them: who does not read is given up.
+    ``max_waiting`` bounds them, the largest message aside: it may be larger than all that may wait, and who
+    reads gets it all the same. Who does not read is given up.
     """
 
     __slots__ = (
         "_decoder",
         "_flusher",
         "_frames",
+        "_largest",
         "_max_waiting",
         "_stream",
         "_unsent",
@@ -90,6 +92,7 @@ class Connection:
         self._decoder = Decoder(max_size)
         self._frames: list[bytes] | None = None
         self._unsent = b""
+        self._largest = 0
         self._watcher: Any = None
         self._write_watcher: Any = None
         self.waiting = 0
@@ -175,13 +178,20 @@ class Connection:
         else:
             self._frames.append(frame)
         if self.waiting > FLUSH_AT:
-            self._flush_early()
+            self._flush_early(len(frame))
 
-    def _flush_early(self) -> None:
+    def _flush_early(self, size: int) -> None:
+        """Write what is queued, the last of it a frame of this size, unless too much is waiting."""
+        self._largest = max(self._largest, size)
         if not self._unsent:
             self.write(b"".join(self.take_queued()))
-        if self.waiting > self._max_waiting:
+        if self.waiting - self._largest > self._max_waiting:
             self._give_up()
+        self._forget_largest()
+
+    def _forget_largest(self) -> None:
+        if not self.waiting:
+            self._largest = 0
 
     def _give_up(self) -> None:
         """Drop who does not read; not before whoever is sending has finished what it does."""
@@ -228,6 +238,7 @@ class Connection:
             queued = self.take_queued()
             if queued:
                 self.write(b"".join(queued))
+        self._forget_largest()
 
     # --- the end ---
 

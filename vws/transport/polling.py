@@ -42,7 +42,7 @@ class PollingSession(socket.Socket, Pulse):  # type: ignore[misc]  # python-engi
         socket.Socket.__init__(self, server, sid)
         Pulse.__init__(self)
         self.client: Client
-        self.waiting = 0
+        self.waiting = self._largest = 0
         self._posting = False
         self._received = 0
         self._probe: Probe | None = None
@@ -101,7 +101,8 @@ class PollingSession(socket.Socket, Pulse):  # type: ignore[misc]  # python-engi
             return
         size = _size(pkt)
         self.waiting += size
-        if self.waiting - size > self.server.max_send_buffer:  # one large message may wait for the next poll
+        self._largest = max(self._largest, size)  # which may wait for the next poll whatever its size
+        if self.waiting - self._largest > self.server.max_send_buffer:
             gevent.spawn(self.close, abort=True, reason=NOT_READING)
         else:
             self.queue.put(pkt)
@@ -125,6 +126,8 @@ class PollingSession(socket.Socket, Pulse):  # type: ignore[misc]  # python-engi
         if not packets:
             self.queue.put(None)  # the end is for everybody who waits, a second poll included
         self.waiting -= sum(map(_size, packets))
+        if not self.waiting:
+            self._largest = 0
         return packets
 
     # --- becoming a WebSocket ---
