@@ -49,7 +49,7 @@ class Sites:
 class Program:
     """Alice broadcasts in Lobby, Bob watches; ``sent`` is what went out since."""
 
-    def __init__(self, *, enforce_sdp: bool = False, failures: int = 0) -> None:
+    def __init__(self, *, enforce_sdp: bool = False, failures: int = 0, rate: int = 0) -> None:
         self.sent: list[Outgoing] = []
         self.busy: dict[str, int] = {}
         config = Config.from_env({})
@@ -84,7 +84,7 @@ class Program:
         table = {**signaling_events(signaling), **room_events(rooms)}
         tables = {"/": table, "/signaling": table}
         self.dispatcher = Dispatcher(
-            tables, gatekeeper, deliver=self.sent.extend, rate=0, counters=Counters()
+            tables, gatekeeper, deliver=self.sent.extend, rate=rate, counters=Counters()
         )
         for socket in ("alice", "bob", "carol"):
             self.connect(socket, {"token": "Acme-token"})
@@ -288,6 +288,26 @@ def test_messages_of_the_servers_types_are_not_relayed_to_a_channel_either(progr
     assert program.refused(b'["message",{"type":"unpublished"}]') == "reserved-type"
     assert program.refused(b'["message",{"channel":7}]') == "bad-input"
     assert program.refused(b'["message",{"channel":"Attic"}]') == "not-in-channel"
+
+
+# --- what comes back ---
+
+
+def test_a_thousand_players_do_not_cost_their_broadcaster_its_rate() -> None:
+    program = Program(rate=Config.from_env({}).event_rate_limit)
+    for number in range(1_000):
+        program.connect(f"player-{number:013}", {"token": "Acme-token"})
+        event = f'["subscribe","Viewer {number}","Lobby"]'.encode()
+        assert program.send(f"player-{number:013}", event) == OK
+    for _ in range(5):
+        program.sent.clear()
+        assert program.send("alice", b'["publish","Alice","Lobby",{}]') == OK
+        shown = program.sent[0].args
+        assert isinstance(shown, bytes)
+        assert len(json.loads(shown)["peers"]) == 1_003
+    for number in range(1_000):
+        offer = b'{"type":"offer","target":"Viewer %d","content":{"sdp":"%s"}}' % (number, b"x" * 3_000)
+        assert program.send("alice", b'["messagePeer",' + offer + b"]") == OK
 
 
 # --- offers ---

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,38 @@ def crowded(clients: Clients, server: Server, channel: str) -> None:
     """Put players into a channel whose names are as long as names may be."""
     for number in range(CROWD):
         assert clients.token(server=server).call("subscribe", f"{LONG}{number}", channel)["ok"]
+
+
+def test_who_asks_for_much_again_and_again_is_refused(make_server: MakeServer, clients: Clients) -> None:
+    server = make_server(EVENT_RATE_LIMIT="10")
+    crowded(clients, server, "Lobby")
+    alice = clients.token(server=server)
+    assert alice.call("publish", "Alice", "Lobby", {})["ok"]
+    assert len(alice.message("peers")["peers"]) == CROWD + 1
+    for event in ("publish", "unpublish"):
+        assert alice.call(event, "Alice", "Lobby")["error"]["code"] == "too-many-events"
+    until(lambda: alice.call("publish", "Alice", "Lobby", {})["ok"], timeout=20, what="it to be paid off")
+
+
+def test_a_room_that_shows_much_is_not_shown_again_and_again(
+    make_server: MakeServer, clients: Clients
+) -> None:
+    server = make_server(EVENT_RATE_LIMIT="20")
+    alice, bob = clients.verified("Alice", server=server), clients.verified("Bob", server=server)
+    alice.call("roomJoin", {"room": "Lobby"})
+
+    def shown(stream: str) -> bool:
+        params = {"type": "webrtc", "text": "x" * 16_000}
+        body = {"room": "Lobby", "stream": stream, "parameters": params}
+        return bool(alice.call("roomPublish", body)["ok"])
+
+    for stream in "1234":
+        until(partial(shown, stream))
+    answers = [bob.call("roomJoin", {"room": "Lobby"}) for _ in range(10)]
+    refused = [answer["error"]["code"] for answer in answers if not answer["ok"]]
+    assert answers[0]["ok"]
+    assert len(refused) > 5
+    assert set(refused) == {"too-many-events"}
 
 
 def test_a_crowd_with_long_names_does_not_keep_a_broadcaster_away(

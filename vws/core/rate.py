@@ -29,3 +29,7 @@ class Rate:
             return now + cost * self._each
         after = whole_at + cost * self._each
         return after if after <= now + self._span else None
+
+    def owe(self, whole_at: float, now: float, cost: float) -> float:
+        """Return the same for what cannot be refused any more, however much it is."""
+        return max(whole_at, now) + cost * self._each

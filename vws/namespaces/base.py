@@ -21,6 +21,7 @@ __all__ = [
     "UNKNOWN",
     "EventTable",
     "Handler",
+    "Run",
     "no_event",
     "peer_error",
     "room_error",
@@ -28,6 +29,7 @@ __all__ = [
     "with_arguments",
 ]
 
+Run = Callable[[Session, Any], list[Outgoing]]
 Refusal = Callable[[Session, bytes, VWSError], list[Outgoing]]
 
 
@@ -39,7 +41,7 @@ class Handler:
     """
 
     parse: Callable[[bytes], Any]
-    run: Callable[[Session, Any], list[Outgoing]]
+    run: Run
     refuse: Refusal
     unit: int = 2048
     """Bytes of an event that count as one more of its client's."""
@@ -48,9 +50,7 @@ class Handler:
 EventTable = Mapping[Event, Handler]
 
 
-def with_arguments(
-    parse: Callable[[Sequence[Any]], Any], run: Callable[[Session, Any], list[Outgoing]], refuse: Refusal
-) -> Handler:
+def with_arguments(parse: Callable[[Sequence[Any]], Any], run: Run, refuse: Refusal) -> Handler:
     """Make the handler of an event whose parser takes its arguments decoded."""
     return Handler(lambda payload: parse(arguments(payload)), run, refuse)
 

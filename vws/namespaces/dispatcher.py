@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
 from vws import logs
 from vws.announce import Outgoing
 from vws.auth import Gatekeeper, pin_in
+from vws.core import strict_json
 from vws.core.counters import Counters
 from vws.core.rate import NEVER_CHARGED, Rate
 from vws.core.session import Session
 from vws.core.wire import build
 from vws.core.wire.names import Event
 from vws.errors import BadInput, Refused, VWSError
-from vws.namespaces.base import UNKNOWN, EventTable, Handler
+from vws.namespaces.base import UNKNOWN, EventTable, Handler, Run
 
 __all__ = ["Dispatcher"]
 
@@ -25,6 +26,12 @@ Deliver = Callable[[Sequence[Outgoing]], None]
 
 MAY_WAIT = frozenset({Event.PUBLISH, Event.SUBSCRIBE, Event.ROOM_PUBLISH})
 """Events that may ask the holder of a place for a sign of life."""
+
+SHOWING = frozenset({Event.PUBLISH, Event.ROOM_PUBLISH, Event.ROOM_JOIN})
+"""Events that bring back as much as others have made it: who is in a channel, what is in a room."""
+
+ANSWER_UNIT = 2048
+"""Bytes of what such an event brings back that count as one more of its client's."""
 
 QUIET = frozenset({Event.MESSAGE_PEER, Event.MESSAGE})
 """Events whose refusals are no news: peers come and go while signals are under way."""
@@ -62,12 +69,17 @@ class Dispatcher:
     ) -> None:
         self.namespaces = tuple(tables)
         self.instant = frozenset(event.value for event in Event if event not in MAY_WAIT)
-        self._tables = {name: {e.value: h for e, h in table.items()} for name, table in tables.items()}
+        self._tables = {name: self._handlers(table) for name, table in tables.items()}
         self._gatekeeper = gatekeeper
         self._deliver = deliver
         self._rate = Rate(rate, burst=2 * rate)
         self._counters = counters
         self._clients: dict[str, _Client] = {}
+
+    def _handlers(self, table: EventTable) -> dict[str, Handler]:
+        """Make those that show something have it paid for; all others are called as they are."""
+        paid = {e: replace(h, run=self._paid(h.run)) if e in SHOWING else h for e, h in table.items()}
+        return {event.value: handler for event, handler in paid.items()}
 
     # --- transport.server.Application ---
 
@@ -138,6 +150,22 @@ class Dispatcher:
             raise Refused("Too many events.", code=TOO_MANY_EVENTS)
         client.whole_at = whole_at
 
+    def _paid(self, run: Run) -> Run:
+        """Charge clients for what comes back to them; later events are refused until that is paid off."""
+
+        def run_and_charge(session: Session, command: Any) -> list[Outgoing]:
+            own, outgoing, size = session.socket_id, run(session, command), 0
+            for number, message in enumerate(outgoing):
+                if own in message.to:
+                    outgoing[number] = answer = _encoded(message)
+                    size += len(answer.args)
+            client = self._clients.get(own)
+            if client is not None:  # it may have left while the event waited
+                client.whole_at = self._rate.owe(client.whole_at, monotonic(), size // ANSWER_UNIT)
+            return outgoing
+
+        return run_and_charge
+
     def _refused(
         self, client: _Client, handler: Handler, name: str, payload: bytes, error: VWSError
     ) -> Mapping[str, Any]:
@@ -147,6 +175,15 @@ class Dispatcher:
         unpaid = error.code == TOO_MANY_EVENTS and len(payload) >= handler.unit  # not even worth reading
         self._deliver(handler.refuse(client.session, b"" if unpaid else payload, error))
         return build.ack_error(error)
+
+
+def _encoded(message: Outgoing) -> Outgoing:
+    """Return the message as it will go out, so that it can be measured."""
+    if isinstance(message.args, bytes):
+        return message
+    return Outgoing(
+        message.to, message.event, strict_json.dumps(message.args)[1:-1].encode(), message.concern
+    )
 
 
 def _may_log(client: _Client) -> bool:
