@@ -67,6 +67,11 @@ def test_what_is_no_request_is_refused(quiet: Server, data: bytes) -> None:
         raw.all()
 
 
+@pytest.mark.parametrize("index", ["0", "x", ""])
+def test_nobody_gets_a_script(quiet: Server, index: str) -> None:
+    assert quiet.get(f"{POLLING}&j={index}").status_code == 400
+
+
 def test_a_request_line_without_an_end_is_refused(quiet: Server) -> None:
     with Raw(quiet) as raw:
         raw.try_send(b"GET /" + b"x" * 100_000)

@@ -37,6 +37,9 @@ class Gate:
         path = environ.get("PATH_INFO", "")
         if path in CLIENT_FILES:
             return self._pages(environ, start_response)
+        if path.startswith(PREFIX) and _wants_script(environ):  # nothing is escaped for it
+            start_response("400 Bad Request", [("Content-Type", "text/plain")])
+            return [b"JSONP is not supported"]
         if path.startswith(PREFIX) and _is_new(environ) and self._full(environ):
             start_response("503 Service Unavailable", [("Content-Type", "text/plain"), ("Retry-After", "5")])
             return [b"Too many connections"]
@@ -66,3 +69,7 @@ class Gate:
 
 def _is_new(environ: dict[str, Any]) -> bool:
     return "sid" not in parse_qs(environ.get("QUERY_STRING", ""))
+
+
+def _wants_script(environ: dict[str, Any]) -> bool:
+    return "j" in parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
