@@ -19,7 +19,7 @@ except VWSError as error:
 bind = f"[{_config.host}]:{_config.port}" if ":" in _config.host else f"{_config.host}:{_config.port}"
 worker_class = "vws.transport.wsgi.Worker"
 workers = 1  # the live state is in the worker's memory
-worker_connections = (_config.max_connections or 1_000_000) + 1000  # the program refuses politely first
+worker_connections = 3 * (_config.max_connections or 1_000_000) + 1000  # polling takes three; others are few
 keyfile = _tls.key if _tls else None
 certfile = _tls.cert if _tls else None
 graceful_timeout = 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from vws.claims import Claims
 from vws.config import Config
 from vws.core import strict_json
 from vws.core.account_rows import Rows
-from vws.core.address import client_address
+from vws.core.address import client_address, is_trusted
 from vws.core.attempts import FailedAttempts
 from vws.core.counters import Counters
 from vws.demo import DemoLogins, has_demo_account, with_demo_account
@@ -199,10 +199,16 @@ def _mount(app: Flask, server: Server, config: Config) -> SocketIO:
         server.eio,
         at_once=config.max_connections,
         per_address=config.max_connections_per_address,
+        is_proxy=lru_cache(partial(_is_proxy, config)),
     )
     socketio.entrance = gate
     app.wsgi_app = gate  # type: ignore[method-assign]  # how Flask is meant to be wrapped
     return socketio
+
+
+def _is_proxy(config: Config, address: str) -> bool:
+    """Tell whether an address stands for many clients; on a Unix socket there is none, but a proxy."""
+    return not address or is_trusted(address, config.trusted_proxies)
 
 
 def _ready(database: Any, accounts: AccountDirectory) -> dict[str, str]:

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from vws.transport.clock import Clock
 from vws.transport.connection import Connection, Flusher
 from vws.transport.frames import CloseCode, Frame, FrameError, Opcode, encode
+from vws.transport.guests import Guests
 from vws.transport.handshake import Handshake
 from vws.transport.session import GRACE
 from vws.transport.streams import Stream
@@ -56,6 +57,7 @@ class Door:
     def __init__(self) -> None:
         self.timers = Clock()
         self._flusher = Flusher()
+        self.guests = Guests(SimpleNamespace(sockets=(), addresses={}), at_once=0, per_address=0, exempt=bool)
 
     def welcome(self, handshake: Handshake, stream: Stream, early: bytes) -> bool:
         connection = Echo(stream, self._flusher, self.timers)

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["Network", "client_address"]
+__all__ = ["Network", "client_address", "is_trusted"]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -15,7 +15,7 @@ def client_address(environ: dict[str, Any], trusted: Sequence[Network]) -> str:
     """Return the nearest address that is no trusted proxy, reading X-Forwarded-For from the right."""
     address = str(environ.get("REMOTE_ADDR") or "")
     hops = [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
-    while hops and _is_trusted(address, trusted):
+    while hops and is_trusted(address, trusted):
         hop = _parsed(hops.pop())
         if hop is None:
             break
@@ -23,7 +23,8 @@ def client_address(environ: dict[str, Any], trusted: Sequence[Network]) -> str:
     return address
 
 
-def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    """Tell whether an address is a trusted proxy's."""
     parsed = _parsed(address)
     return parsed is not None and any(parsed in network for network in trusted)
 

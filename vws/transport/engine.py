@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -15,6 +16,7 @@ from vws.transport.clients import Client, Session
 from vws.transport.clock import Clock
 from vws.transport.connection import Connection, Flusher
 from vws.transport.frames import encode_text
+from vws.transport.guests import GUEST
 from vws.transport.polling import PollingSession
 from vws.transport.session import WebSocketSession
 from vws.transport.streams import Stream
@@ -63,7 +65,9 @@ class Engine(engineio.Server):  # type: ignore[misc]  # python-engineio has no t
         session = self.sockets.get(sid)
         if session is not None and session.closed:
             del self.sockets[sid]
-        return super().handle_request(environ, start_response)
+            session = None
+        with _held(environ if session else {}):
+            return super().handle_request(environ, start_response)
 
     # --- beginning ---
 
@@ -151,3 +155,9 @@ class Engine(engineio.Server):  # type: ignore[misc]  # python-engineio has no t
         self.closing = True
         for session in list(self.sockets.values()):
             session.close(reason=self.reason.SERVER_DISCONNECT)
+
+
+def _held(environ: dict[str, Any]) -> AbstractContextManager[None]:
+    """Count a request's connection as its session's; under another web server nothing is counted."""
+    guest = environ.get(GUEST)
+    return guest.held() if guest else nullcontext()

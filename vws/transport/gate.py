@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 from vws.transport.clock import Clock
 from vws.transport.engine import Engine
+from vws.transport.guests import Guests
 from vws.transport.handshake import Handshake
 from vws.transport.streams import Stream
 
@@ -23,15 +24,25 @@ class Gate:
     """WSGI middleware around the Socket.IO middleware.
 
     ``at_once`` and ``per_address`` limit open connections, 0 lifts them; beyond them a new one gets a 503
-    before it is upgraded.
+    before it is upgraded. ``is_proxy`` tells addresses that stand for many clients.
     """
 
-    def __init__(self, sockets: Wsgi, pages: Wsgi, engine: Engine, *, at_once: int, per_address: int) -> None:
+    def __init__(
+        self,
+        sockets: Wsgi,
+        pages: Wsgi,
+        engine: Engine,
+        *,
+        at_once: int,
+        per_address: int,
+        is_proxy: Callable[[str], bool] = lambda _address: False,
+    ) -> None:
         self._sockets = sockets
         self._pages = pages
         self._engine = engine
         self._at_once = at_once
         self._per_address = per_address
+        self.guests = Guests(engine, at_once=at_once, per_address=per_address, exempt=is_proxy)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")

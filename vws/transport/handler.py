@@ -6,16 +6,22 @@ until then it can still refuse.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from http import HTTPStatus
+from socket import SHUT_RDWR
 from typing import Any
 
 import gevent
 from geventwebsocket.handler import WebSocketHandler
 
+from vws.transport.guests import GUEST, host_of
+from vws.transport.streams import shut_down
+
 __all__ = ["Handler", "Upgrade"]
 
-IDLE_TIMEOUT = 60
+IDLE_TIMEOUT = 15
 """Seconds that a connection may take for the first line of its next request."""
 
 HEAD_TIMEOUT = 10
@@ -101,10 +107,40 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket has n
         if not self._upgraded:
             super().process_result()
 
+    # --- `guests.Guest` ---
+
+    @property
+    def host(self) -> str:
+        return host_of(self.client_address)
+
+    def turn_out(self) -> None:
+        """End the connection under its reader, who then closes it."""
+        sock = getattr(self, "socket", None)
+        if sock is not None and sock.fileno() >= 0:
+            shut_down(sock.fileno(), SHUT_RDWR)
+
+    def get_environ(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environ()
+        environ[GUEST] = self
+        return environ
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Count the connection as a session's, no more as a guest, while the session answers a request."""
+        self.server.guests.leave(self)
+        try:
+            yield
+        finally:
+            self.server.guests.enter(self)
+
+    # --- requests ---
+
     def read_requestline(self) -> str:
         gevent.sleep(0)  # requests that are already there would be served without a turn for others
         with gevent.Timeout(IDLE_TIMEOUT, TimeoutError("no request")):
-            return str(super().read_requestline())
+            line = str(super().read_requestline())
+        self.server.guests.enter(self)
+        return line
 
     def read_request(self, raw_requestline: str) -> bool:
         """Read the head; folded lines, long out of HTTP, would get line breaks into answers' headers."""

@@ -22,6 +22,7 @@ __all__ = [
     "attach",
     "detach",
     "secure",
+    "shut_down",
 ]
 
 READ, WRITE = 1, 2
@@ -76,7 +77,7 @@ class PlainStream:
         return os.write(self.fd, data)
 
     def finish(self) -> None:
-        _shut_down(self.fd)
+        shut_down(self.fd, socket.SHUT_WR)
 
     def close(self) -> None:
         os.close(self.fd)
@@ -117,7 +118,7 @@ class TlsStream:
             raise BlockingIOError from None
 
     def finish(self) -> None:
-        _shut_down(self.fd)
+        shut_down(self.fd, socket.SHUT_WR)
 
     def close(self) -> None:
         os.close(self.fd)
@@ -165,8 +166,9 @@ def detach(sock: Any) -> Stream:
     return PlainStream(fd) if session is None else TlsStream(fd, session, shell)
 
 
-def _shut_down(fd: int) -> None:
+def shut_down(fd: int, how: int) -> None:
+    """Shut a socket's descriptor down, and leave it open."""
     borrowed = socket.socket(fileno=fd)
     with contextlib.suppress(OSError):  # the peer may be gone
-        borrowed.shutdown(socket.SHUT_WR)
+        borrowed.shutdown(how)
     borrowed.detach()

@@ -8,6 +8,7 @@ import gevent
 
 from vws.transport import handshake
 from vws.transport.clock import Clock
+from vws.transport.guests import Guests, host_of
 from vws.transport.handshake import BEGINNING, END, Handshake
 from vws.transport.streams import READ, WRITE, Stream, WriteFirst
 
@@ -22,6 +23,8 @@ HEAD_TIMEOUT = 10
 
 class Entrance(Protocol):
     """Where handshakes are let in."""
+
+    guests: Guests
 
     @property
     def timers(self) -> Clock: ...
@@ -40,17 +43,19 @@ class House(Protocol):
 class Visitor:
     """Reads the first head of a connection on gevent's hub, and passes the connection on."""
 
-    __slots__ = ("_address", "_entrance", "_head", "_house", "_stream", "_watcher")
+    __slots__ = ("_address", "_entrance", "_head", "_house", "_stream", "_watcher", "host")
 
     def __init__(self, stream: Stream, address: Any, *, entrance: Entrance, house: House) -> None:
         self._stream = stream
         self._address = address
+        self.host = host_of(address)
         self._entrance = entrance
         self._house = house
         self._head = b""
         self._watcher: Any = None
         self._wait_for(READ)
         entrance.timers.after(HEAD_TIMEOUT, self._late)
+        entrance.guests.enter(self)
 
     def _wait_for(self, event: int) -> None:
         self._stop()
@@ -90,7 +95,7 @@ class Visitor:
             self._pass_on()
 
     def _enter(self, head: bytes, early: bytes) -> None:
-        wanted = handshake.read(head, _host(self._address))
+        wanted = handshake.read(head, self.host)
         if wanted is None:
             self._pass_on()
             return
@@ -110,6 +115,10 @@ class Visitor:
         else:
             self._pass_on()
 
+    def turn_out(self) -> None:
+        """`guests.Guest`: go, others need the room."""
+        self._leave()
+
     def _leave(self) -> None:
         stream, _, _ = self._let_go()
         stream.close()
@@ -117,6 +126,7 @@ class Visitor:
     def _let_go(self) -> tuple[Stream, Any, bytes]:
         """End here, and hold nothing: the timer still has this for a while."""
         self._stop()
+        self._entrance.guests.leave(self)
         held = self._stream, self._address, self._head
         del self._stream, self._address, self._head
         return held
@@ -126,8 +136,3 @@ class Visitor:
             self._watcher.stop()
             self._watcher.close()
             self._watcher = None
-
-
-def _host(address: Any) -> str:
-    """Return what a proxy can be known by; on a Unix socket that is nothing."""
-    return str(address[0]) if isinstance(address, tuple) else ""

@@ -27,6 +27,9 @@ TICKETS = 1
 SHORT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """What the system lacks when it has no descriptor, or no memory, for one more connection."""
 
+ROOM_MADE = 100
+"""Idle connections that are closed when it is so."""
+
 REQUEST_TIMEOUT = 60
 """Seconds in which a request must make progress; a WebSocket lifts it."""
 
@@ -59,6 +62,7 @@ class WebServer(pywsgi.WSGIServer):
             self._context.num_tickets = TICKETS
         super().__init__(listener, application, **options)
         self._entrance: Entrance = application.extensions["socketio"].entrance
+        self.guests = self._entrance.guests
 
     def init_socket(self) -> None:
         super().init_socket()
@@ -81,8 +85,13 @@ class WebServer(pywsgi.WSGIServer):
         return accepted
 
     def _pause(self, error: OSError) -> None:
-        """Accept nobody for a while; who waits to be accepted would wake the loop at once again."""
+        """Accept nobody for a while; who waits to be accepted would wake the loop at once again.
+
+        Room for them is made of connections that do nothing.
+        """
         _LOGGER.error("cannot accept connections: %s", error.strerror)
+        for _ in range(ROOM_MADE):
+            self.guests.turn_out_oldest()
         base: Any = self  # what follows is how gevent's own server pauses
         base.stop_accepting()
         base._timer = base.loop.timer(base.max_delay)  # noqa: SLF001
@@ -110,7 +119,14 @@ class WebServer(pywsgi.WSGIServer):
         sock.settimeout(REQUEST_TIMEOUT)
         rfile = io.BufferedReader(_Replay(early, sock)) if early else None
         with contextlib.suppress(OSError):  # the client went away, or was too slow
-            self.handler_class(sock, address, self, rfile).handle()
+            self._serve(self.handler_class(sock, address, self, rfile))
+
+    def _serve(self, handler: Handler) -> None:
+        self.guests.enter(handler)
+        try:
+            handler.handle()
+        finally:
+            self.guests.leave(handler)
 
 
 class _Replay(io.RawIOBase):
