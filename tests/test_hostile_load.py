@@ -122,6 +122,41 @@ def test_an_upgrade_without_a_probe_is_given_up(server: Server) -> None:
         raw.all()  # returns when the server closes the connection
 
 
+def test_upgrades_that_fail_hold_nothing(server: Server) -> None:
+    before = server.open_files()
+    sid = polling_session(server)
+    with ExitStack() as stack:
+        for _ in range(30):
+            raw = stack.enter_context(Raw(server))
+            raw.send(upgrade_request(sid) + frame(TEXT, "rubbish"))
+            assert raw.status() in (101, 400)
+        until(lambda: server.open_files() <= before + 2, timeout=1, what="the sockets to be closed")
+
+
+def test_a_session_may_be_upgraded_after_a_failed_attempt(server: Server) -> None:
+    sid = polling_session(server)
+    with Raw(server) as failed:
+        failed.send(upgrade_request(sid) + frame(TEXT, "rubbish"))
+        assert failed.status() == 101
+        assert failed.close_code() == 1002
+    with Raw(server) as raw:
+        raw.send(upgrade_request(sid) + frame(TEXT, "2probe"))
+        assert raw.status() == 101
+        assert raw.next_frame() == (TEXT, b"3probe")
+
+
+def test_a_session_has_two_polls_at_most(server: Server) -> None:
+    sid = polling_session(server)
+    with ExitStack() as stack:
+        polls = [stack.enter_context(Raw(server)) for _ in range(20)]
+        for raw in polls:
+            raw.send(f"GET {POLLING}&sid={sid} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        for raw in polls[:18]:
+            raw.socket.settimeout(3)
+            assert raw.status() == 200
+            assert raw.until(b"6").endswith(b"6")
+
+
 def test_a_second_body_beside_a_slow_one_ends_the_session(server: Server) -> None:
     sid = polling_session(server)
     head = f"POST {POLLING}&sid={sid} HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n"

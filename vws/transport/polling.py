@@ -27,6 +27,9 @@ payload.Payload.max_decode_packets = 2048
 TURN = 16
 """Packets of one request that are handled before other clients have their turn."""
 
+MAX_POLLS = 2
+"""Polls of a session that may wait at the same time; Socket.IO's own server takes one."""
+
 BODY_TIMEOUT = 10
 """Seconds that the body of a request may take to arrive."""
 
@@ -44,6 +47,7 @@ class PollingSession(socket.Socket, Pulse):  # type: ignore[misc]  # python-engi
         self.client: Client
         self.waiting = self._largest = 0
         self._posting = False
+        self._polls = 0
         self._received = 0
         self._probe: Probe | None = None
 
@@ -122,13 +126,24 @@ class PollingSession(socket.Socket, Pulse):  # type: ignore[misc]  # python-engi
     resume = admit = pause
 
     def poll(self) -> list[Any]:
-        packets: list[Any] = super().poll()
+        self._polls += 1
+        self._end_polls()
+        try:
+            packets: list[Any] = super().poll()
+        finally:
+            self._polls -= 1
+            self._end_polls()
         if not packets:
             self.queue.put(None)  # the end is for everybody who waits, a second poll included
         self.waiting -= sum(map(_size, packets))
         if not self.waiting:
             self._largest = 0
         return packets
+
+    def _end_polls(self) -> None:
+        """Answer the oldest poll when there are too many: its connection may have been left."""
+        if self._polls > MAX_POLLS:
+            self.queue.put(packet.Packet(packet.NOOP))
 
     # --- becoming a WebSocket ---
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import gevent
 from engineio import packet
 
 from vws.transport.frames import CloseCode, encode_text
-from vws.transport.session import GRACE
 from vws.transport.takeover import take_over
 
 if TYPE_CHECKING:
@@ -39,14 +39,17 @@ class Probe:
             self.give_up(CloseCode.PROTOCOL_ERROR)
 
     def lost(self, reason: str) -> None:  # noqa: ARG002 - the session goes on without it
-        self._connection.cut()
-        self._session.end_upgrade(self)
+        self._end()
 
     def gone(self) -> None:
-        """Nothing holds on to it."""
+        """Let the session be upgraded by another: no sooner, as this is in no count."""
+        self._session.end_upgrade(self)
 
     def give_up(self, code: CloseCode = CloseCode.GOING_AWAY) -> None:
         """Close the WebSocket; the session goes on polling."""
         self._connection.close(code)
-        self._session.server.timers.after(GRACE, self._connection.cut)
-        self._session.end_upgrade(self)
+        self._end()
+
+    def _end(self) -> None:
+        """Cut the connection once its last words are written; nobody waits for its own."""
+        gevent.get_hub().loop.run_callback(self._connection.cut)
