@@ -23,7 +23,7 @@ DATABASE = (*ACCOUNTS, "vws.db", "vws.bookkeeping", "vws.reload_request")
 ALLOWED: dict[str, tuple[str, ...]] = {
     "vws": (),
     "vws.errors": (),
-    "vws.logs": (),
+    "vws.logs": ("vws.core.rate",),
     "vws.core": RULES,
     "vws.readers": SETTINGS,
     "vws.config": SETTINGS,

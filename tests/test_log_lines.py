@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable, Iterator
 
 import pytest
+import requests
 
 from tests.conftest import TOKEN, Clients, MakeServer, finishing
 from tests.support.client import ConnectRefused
@@ -140,6 +141,51 @@ def test_a_refused_event_is_a_line_with_its_reason(
     line = lines("refused", socket=alice.sid)
     assert line["reason"] == "Authentication mismatch: Alice != Bob"
     assert line["event"] == "publish"
+
+
+def test_events_over_and_over_are_not_a_line_each(log_server: Server, clients: Clients) -> None:
+    alice = clients.verified("Alice", pin=PIN, account="Acme", server=log_server)
+    for number in range(100):
+        alice.emit("subscribe", "Alice", f"Channel {number}")
+        alice.emit("unsubscribe", "Alice", f"Channel {number}")
+    for _ in range(100):
+        alice.emit("roomJoin", {"room": "Hall"})
+        alice.emit("roomLeave", {"room": "Hall"})
+    alice.emit("unsubscribe", "Alice", "Channel 0")
+    alice.nothing("message")
+    assert alice.call("message", {"type": "x"}) is not None  # all that came before is done
+    found = [fields_of(line) for line in log_server.log().splitlines() if f"socket={alice.sid}" in line]
+    names = [each["name"] for each in found]
+    assert names[:4] == ["connect", "subscribe", "unsubscribe", "subscribe"]
+    assert 100 <= len(names) <= 130
+
+
+def test_requests_that_make_no_sense_are_few_lines(log_server: Server) -> None:
+    before = log_server.log().count("\n")
+    for number in range(60):
+        requests.head(f"{log_server.url}/socket.io/?EIO=4&transport=polling", timeout=10)
+        log_server.get("/socket.io/?EIO=4&transport=websocket", headers={"Upgrade": "websocket"})
+        log_server.get("/socket.io/?EIO=3", headers={"Origin": f"http://{number}"})
+    assert 1 <= log_server.log().count("\n") - before <= 30
+
+
+def test_an_address_that_guesses_on_is_a_line_and_then_none(
+    make_server: MakeServer, clients: Clients
+) -> None:
+    server = make_server(AUTH_RATE_LIMIT="3")
+    for number in range(20):
+        with pytest.raises(ConnectRefused):
+            clients.token(f"guess {number}", server=server)
+    refused = [line for line in server.log().splitlines() if " refused " in line]
+    assert len(refused) == 4
+    assert "Too many requests" in refused[3]
+
+
+def test_api_keys_that_are_guessed_are_not_a_line_each(make_server: MakeServer) -> None:
+    server = make_server(VWS_ENV="production", API_KEY=KEY)
+    for _ in range(200):
+        assert server.get("/connections", apikey="x").status_code in (401, 403)
+    assert 50 <= server.log().count(" api-refused ") <= 150
 
 
 def test_a_reload_is_a_line(log_server: Server, lines: Callable[..., dict[str, str]]) -> None:

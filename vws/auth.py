@@ -126,7 +126,8 @@ class Gatekeeper:
         except Refused as refusal:
             if refusal.code == "authentication":
                 self._attempts.failed(address, self._clock())
-            logs.event("refused", reason=_without_pin(refusal.message, auth), **who)
+            if not isinstance(refusal, TooManyAttempts) or self._attempts.is_news(address, self._clock()):
+                logs.event("refused", reason=_without_pin(refusal.message, auth), **who)
             raise
         except Unavailable as failure:
             logs.event("login-site-failed", level=logging.WARNING, reason=failure.message, **who)

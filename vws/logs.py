@@ -18,12 +18,18 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TextIO
 
+from vws.core.rate import Allowance, Rate
+
 __all__ = ["LineFormatter", "configure", "event"]
 
 _LONGEST = 200
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/@+-]+")
 _LOGGER = logging.getLogger("vws")
 _LIBRARIES = ("engineio", "flask", "gevent", "geventwebsocket", "socketio", "urllib3", "vws", "werkzeug")
+_CHATTY = frozenset({"engineio", "geventwebsocket", "socketio"})
+CHATTER_RATE = Rate(1, burst=10)
+"""Lines that these libraries may write."""
+
 _SELF_HANDLING = ("engineio.client", "engineio.server", "socketio.client", "socketio.server", "werkzeug")
 """Loggers that add a handler of their own, unless they have a level."""
 
@@ -35,6 +41,7 @@ def configure(level: str, stream: TextIO | None = None) -> None:
     """
     lowest = logging.getLevelNamesMapping()[level.upper()]
     handler = _LineHandler(stream)
+    handler.addFilter(_Few())
     handler.setFormatter(LineFormatter(tracebacks=lowest <= logging.DEBUG))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -68,6 +75,17 @@ class _LineHandler(logging.StreamHandler[TextIO]):
             self.stream.flush()
         except (OSError, ValueError):
             pass
+
+
+class _Few(logging.Filter):
+    """Lets few warnings of the libraries pass that speak with clients: those can cause any number of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines = Allowance(CHATTER_RATE)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.name.partition(".")[0] not in _CHATTY or self._lines.take(time.monotonic())
 
 
 def _library_loggers() -> Iterator[logging.Logger]:

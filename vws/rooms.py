@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any
 
 from vws import logs
@@ -94,4 +95,5 @@ def _need_user(session: Session) -> None:
 
 
 def _log(name: str, session: Session, **fields: Any) -> None:
-    logs.event(name, socket=session.socket_id, account=session.account, user=session.user, **fields)
+    if session.lines.take(monotonic()):
+        logs.event(name, socket=session.socket_id, account=session.account, user=session.user, **fields)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from vws import logs
@@ -117,4 +118,5 @@ class Signaling:
 
 
 def _log(name: str, session: Session, **fields: Any) -> None:
-    logs.event(name, socket=session.socket_id, account=session.account, **fields)
+    if session.lines.take(monotonic()):
+        logs.event(name, socket=session.socket_id, account=session.account, **fields)

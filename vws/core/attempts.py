@@ -12,6 +12,9 @@ __all__ = ["MAX_ADDRESSES", "WINDOW", "FailedAttempts", "TooManyAttempts"]
 WINDOW = 600_000
 """Milliseconds for which a failed attempt counts."""
 
+QUIET_FOR = 60_000
+"""Milliseconds in which there is one line about an address that has to wait."""
+
 MAX_ADDRESSES = 10_000
 """Addresses remembered at the same time; beyond it the one that failed longest ago is forgotten."""
 
@@ -31,6 +34,7 @@ class FailedAttempts:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._failures: OrderedDict[str, deque[int]] = OrderedDict()
+        self._told: dict[str, int] = {}
 
     def check(self, address: str, when: int) -> None:
         """Raise `TooManyAttempts` while the address has failed too often."""
@@ -49,7 +53,17 @@ class FailedAttempts:
         self._failures.setdefault(key, deque(maxlen=self._limit)).append(when)
         self._failures.move_to_end(key)
         if len(self._failures) > MAX_ADDRESSES:
-            self._failures.popitem(last=False)
+            forgotten, _ = self._failures.popitem(last=False)
+            self._told.pop(forgotten, None)
+
+    def is_news(self, address: str, when: int) -> bool:
+        """Say whether a line is due about an address that goes on though it has to wait."""
+        key = _network(address)
+        told = self._told.get(key)
+        if key not in self._failures or (told is not None and when < told + QUIET_FOR):
+            return False
+        self._told[key] = when
+        return True
 
 
 def _network(address: str) -> str:

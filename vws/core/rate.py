@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["NEVER_CHARGED", "Rate"]
+__all__ = ["NEVER_CHARGED", "Allowance", "Rate"]
 
 NEVER_CHARGED = float("-inf")
 
@@ -33,3 +33,20 @@ class Rate:
     def owe(self, whole_at: float, now: float, cost: float) -> float:
         """Return the same for what cannot be refused any more, however much it is."""
         return max(whole_at, now) + cost * self._each
+
+
+class Allowance:
+    """What is left to one of many under a rate that they have in common."""
+
+    __slots__ = ("_rate", "_whole_at")
+
+    def __init__(self, rate: Rate) -> None:
+        self._rate = rate
+        self._whole_at = NEVER_CHARGED
+
+    def take(self, now: float) -> bool:
+        """Say whether one more is allowed, and charge it if so; times in seconds."""
+        whole_at = self._rate.charge(self._whole_at, now)
+        if whole_at is not None:
+            self._whole_at = whole_at
+        return whole_at is not None

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
+
+from vws.core.rate import Allowance, Rate
 
 __all__ = ["Role", "Session"]
+
+LINE_RATE = Rate(1, burst=100)
+"""Lines of the log that one client's events may take."""
 
 
 class Role(StrEnum):
@@ -30,3 +36,4 @@ class Session:
     role: Role = Role.USER
     address: str = ""
     token: str = field(default="", repr=False)
+    lines: Allowance = field(default_factory=partial(Allowance, LINE_RATE), compare=False, repr=False)

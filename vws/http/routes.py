@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 
 from flask import Flask, Response, request
 
 from vws import logs
+from vws.core.rate import Allowance, Rate
 from vws.errors import Refused
 from vws.http.access import Access, Door
 from vws.http.answers import register_answers
@@ -18,6 +20,9 @@ from vws.http.api import Api
 from vws.http.services import Services
 
 __all__ = ["ROUTES", "Route", "register"]
+
+LINE_RATE = Rate(1, burst=100)
+"""Lines of the log that refusals of one route may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +74,16 @@ def register(app: Flask, services: Services) -> None:
 
 
 def _view(route: Route, api: Api, door: Door) -> Callable[[], Response]:
+    lines = Allowance(LINE_RATE)
+
     def view() -> Response:
         try:
             door.admit(route.access, request)
             return route.answer(api)
         except Refused as refusal:
-            logs.event("api-refused", path=route.path, address=door.address(request), reason=refusal.message)
+            if lines.take(monotonic()):
+                address = door.address(request)
+                logs.event("api-refused", path=route.path, address=address, reason=refusal.message)
             raise
 
     return view

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -13,7 +14,7 @@ from vws.announce import Outgoing
 from vws.auth import Gatekeeper, pin_in
 from vws.core import strict_json
 from vws.core.counters import Counters
-from vws.core.rate import NEVER_CHARGED, Rate
+from vws.core.rate import NEVER_CHARGED, Allowance, Rate
 from vws.core.session import Session
 from vws.core.wire import build
 from vws.core.wire.names import Event
@@ -49,7 +50,7 @@ class _Client:
     session: Session
     pin: str | int | None
     whole_at: float = NEVER_CHARGED
-    log_whole_at: float = NEVER_CHARGED
+    lines: Allowance = field(default_factory=partial(Allowance, LOG_RATE))
 
 
 class Dispatcher:
@@ -170,7 +171,7 @@ class Dispatcher:
         self, client: _Client, handler: Handler, name: str, payload: bytes, error: VWSError
     ) -> Mapping[str, Any]:
         self._counters.refusals[error.code] += 1
-        if name not in QUIET and _may_log(client):
+        if name not in QUIET and client.lines.take(monotonic()):
             _log("refused", client.session, event=name, reason=error.message)
         unpaid = error.code == TOO_MANY_EVENTS and len(payload) >= handler.unit  # not even worth reading
         self._deliver(handler.refuse(client.session, b"" if unpaid else payload, error))
@@ -184,13 +185,6 @@ def _encoded(message: Outgoing) -> Outgoing:
     return Outgoing(
         message.to, message.event, strict_json.dumps(message.args)[1:-1].encode(), message.concern
     )
-
-
-def _may_log(client: _Client) -> bool:
-    whole_at = LOG_RATE.charge(client.log_whole_at, monotonic())
-    if whole_at is not None:
-        client.log_whole_at = whole_at
-    return whole_at is not None
 
 
 def _log(name: str, session: Session, **fields: Any) -> None:
