@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import socket
@@ -86,7 +85,7 @@ def test_everybody_is_told_and_nobody_delays_the_end(
     clog(everybody[0], clients.token(server=server, receive_buffer=4096))
 
     begun = time.monotonic()
-    os.kill(server.pid, signal.SIGTERM)
+    server.ask_to_stop()
     until(lambda: refused(server), timeout=FAST, what="new connections to be refused")
     for client in [*everybody, two_namespaces]:
         client.wait_closed()
@@ -107,6 +106,6 @@ def test_everybody_is_told_and_nobody_delays_the_end(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_stops_by_either_signal_and_says_so(make_server: MakeServer, number: signal.Signals) -> None:
     server = make_server()
-    os.kill(server.pid, number)
+    server.ask_to_stop(number)
     assert server.stop() == 0
     assert server.wait_log(" info stop$")

@@ -86,6 +86,7 @@ class Server:
         self._session = requests.Session()
         self._session.trust_env = False
         self._process: subprocess.Popen[bytes] | None = None
+        self._leaving: subprocess.Popen[bytes] | None = None  # a process that was asked to stop
         accounts = list(accounts)
         if accounts:
             self.run_cli("migrate")
@@ -130,13 +131,18 @@ class Server:
         self._session.close()
         if self._process is None:
             return 0
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+        self.ask_to_stop()
         try:
             return self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"the server did not stop in {STOP_SECONDS} s:\n{self.log()}") from None
+
+    def ask_to_stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send a signal that means the end, once: a process about to end has no handler for it any more."""
+        if self._process is not None and self._process is not self._leaving and self._process.poll() is None:
+            self._process.send_signal(number)
+            self._leaving = self._process
 
     def finish(self) -> None:
         """Stop, and assert that it ended in order and never logged a traceback."""
