@@ -26,7 +26,7 @@ from vws.core.commands import (
 from vws.core.ledger import Usage
 from vws.core.limits import Unfit
 from vws.core.session import Role
-from vws.errors import NotFound, Refused, VWSError
+from vws.errors import NotFound, Refused, Unavailable, VWSError
 from vws.state.base import NOBODY, Gone, LiveState, StateLimits
 
 HD = StreamParams(bitrate=500, audio_bitrate=50, raw={"bitrate": 500, "audioBitrate": 50})
@@ -73,6 +73,14 @@ class Site:
     def show(self, who: str, stream: str, params: StreamParams = HD, *, room: str = "Lobby") -> list[f.Fact]:
         command = RoomPublish(room, stream, params)
         return self.state.publish_in_room(who.lower(), command, account=self.of(who), when=self.now)
+
+    def view(
+        self, session: str, stream: str = "Stage", *, plan: Plan = UNLIMITED, label: str = "Acme"
+    ) -> None:
+        self.state.open_viewer(session, stream, account=account(label, plan=plan), when=self.now)
+
+    def keep(self, session: str, stream: str = "Stage", *, label: str = "Acme") -> None:
+        self.state.keep_viewer(session, stream, account=account(label), when=self.now)
 
     def act(self, who: str, action: Action, user: str = "", **more: Any) -> list[f.Fact]:
         return self.state.moderate(who.lower(), RoomAction("Lobby", action, user, **more), when=self.now)
@@ -499,6 +507,74 @@ def test_a_ban_is_kept_longer_than_the_chat(make: Callable[..., Site]) -> None:
     site.join("Bob")
 
 
+# --- viewers ---
+
+
+def test_viewers_are_counted_by_account_and_stream(site: Site) -> None:
+    site.view("a")
+    site.view("b")
+    site.view("c", "Balcony")
+    site.view("d", label="Beta")
+    assert site.state.viewers() == {"Acme": {"Stage": 2, "Balcony": 1}, "Beta": {"Stage": 1}}
+    assert (site.usage(), site.usage("Beta")) == (Usage(players=3), Usage(players=1))
+
+
+def test_a_viewer_is_gone_after_30_seconds_of_silence(site: Site) -> None:
+    site.view("a")
+    site.view("b")
+    site.now += 20_000
+    site.keep("a")
+    site.now += 9_999
+    site.state.sweep(when=site.now)
+    assert site.usage().players == 2
+    site.now += 1
+    site.state.sweep(when=site.now)
+    assert site.usage().players == 1
+    site.refused(NotFound, lambda: site.keep("b"))
+    site.now += 20_000
+    with pytest.raises(NotFound):
+        site.keep("a")  # noticed when it is asked for, whenever the next sweep comes
+    assert (site.state.viewers(), site.state.usage()) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("session", "stream", "label"),
+    [("b", "Stage", "Acme"), ("", "Stage", "Acme"), ("a", "Balcony", "Acme"), ("a", "Stage", "Beta")],
+)
+def test_a_session_opens_one_stream_of_one_account(site: Site, session: str, stream: str, label: str) -> None:
+    site.view("a")
+    site.refused(NotFound, lambda: site.keep(session, stream, label=label))
+
+
+def test_the_plan_limits_the_viewers_of_an_account(site: Site) -> None:
+    plan = Plan(stream_players=2)
+    site.view("a", plan=plan)
+    site.view("b", "Balcony", plan=plan)
+    error = site.refused(Unfit, lambda: site.view("c", plan=plan))
+    assert str(error) == "Unfit: streamPlayers."
+    assert site.state.issues() == {"Acme": {"streamPlayers": 1}}
+    site.view("d", label="Beta", plan=plan)
+    site.now += 30_000
+    site.view("c", plan=plan)
+
+
+def test_players_of_channels_are_no_viewers(site: Site) -> None:
+    site.arrive("Alice", "Bob")
+    site.publish("Alice", "Stage")
+    site.subscribe("Bob", "Stage")
+    site.view("a", plan=Plan(stream_players=1))
+    assert site.usage().players == 2
+
+
+def test_the_server_has_a_bound_for_all_viewers(make: Callable[..., Site]) -> None:
+    site = make(viewers=1)
+    site.view("a")
+    site.refused(Unavailable, lambda: site.view("b", label="Beta"))
+    unbounded = make(viewers=0)
+    unbounded.view("a")
+    unbounded.view("b")
+
+
 # --- what is left ---
 
 
@@ -518,4 +594,4 @@ def test_nothing_is_left_when_everybody_has_gone(site: Site) -> None:
     assert site.usage() == Usage(5, players=5, broadcasters=3, bitrate=4000, audio_bitrate=400)
     for socket in ("Bob", "Alice", "Anyone", "Second", "Charlie"):
         site.leave(socket)
-    assert snapshot(site.state) == ([], [], [], {})
+    assert snapshot(site.state) == ([], [], [], {}, {})

@@ -35,4 +35,4 @@ def session(socket_id: str, owner: Account, user: str | None = None, *, role: Ro
 def snapshot(state: LiveState) -> tuple[Any, ...]:
     """Return all that the contract shows, comparable with another snapshot; issues are left out."""
     usage = {label: repr(used) for label, used in state.usage().items()}
-    return (state.sessions(), state.channels(), state.rooms(), usage)
+    return (state.sessions(), state.channels(), state.rooms(), state.viewers(), usage)

@@ -55,6 +55,7 @@ class StateLimits:
     rooms_per_client: int = 100
     channels_per_client: int = 1000
     history_ttl: int = 600_000
+    viewers: int = 20_000
 
 
 class Route(Struct, frozen=True, gc=False):
@@ -173,13 +174,22 @@ class LiveState(Protocol):
     def moderate(self, socket_id: str, command: RoomAction, *, when: int) -> list[Fact]:
         """Carry out a moderator's action; raise `Refused`."""
 
+    def open_viewer(self, session: str, stream: str, *, account: Account, when: int) -> None:
+        """Count a viewer of an HLS stream; raise `Unfit` over the plan's, `Unavailable` over the server's."""
+
+    def keep_viewer(self, session: str, stream: str, *, account: Account, when: int) -> None:
+        """Note that the viewer of this stream is there; raise `NotFound` when it is gone, or another's."""
+
     def sweep(self, *, when: int) -> None:
-        """Forget rooms that have been empty for long enough."""
+        """Forget rooms that have been empty, and viewers that have been silent, for long enough."""
 
     def channels(self) -> list[ChannelView]: ...
 
     def rooms(self) -> list[RoomView]:
         """List the rooms that have participants."""
+
+    def viewers(self) -> dict[str, dict[str, int]]:
+        """Count the viewers of each account's HLS streams, by stream."""
 
     def usage(self) -> dict[str, Usage]:
         """Return what each account uses; one that uses nothing is missing."""

@@ -19,6 +19,7 @@ from vws.state.connections import Connections
 from vws.state.live_channels import LiveChannels
 from vws.state.live_rooms import LiveRooms
 from vws.state.room_book import RoomBook
+from vws.state.viewers import Viewers
 from vws.state.views import channel_view, room_view, route_to
 
 __all__ = ["MemoryState"]
@@ -38,6 +39,7 @@ class MemoryState:
         self._rooms = LiveRooms(
             limits, connections=self._connections, channels=self._channels, rooms=self._book
         )
+        self._viewers = Viewers(self._ledger, limits.viewers)
 
     # --- connections ---
 
@@ -152,8 +154,17 @@ class MemoryState:
     def moderate(self, socket_id: str, command: RoomAction, *, when: int) -> list[Fact]:
         return self._rooms.moderate(self._connections.get(socket_id), command, when=when)
 
+    # --- viewers ---
+
+    def open_viewer(self, session: str, stream: str, *, account: Account, when: int) -> None:
+        self._viewers.admit(session, stream, account=account, when=when)
+
+    def keep_viewer(self, session: str, stream: str, *, account: Account, when: int) -> None:
+        self._viewers.keep(session, stream, account=account, when=when)
+
     def sweep(self, *, when: int) -> None:
         self._book.sweep(when)
+        self._viewers.sweep(when)
 
     # --- what is shown of it ---
 
@@ -162,6 +173,9 @@ class MemoryState:
 
     def rooms(self) -> list[RoomView]:
         return [room_view(room) for room in self._book.all() if room.participants]
+
+    def viewers(self) -> dict[str, dict[str, int]]:
+        return self._viewers.by_stream()
 
     def usage(self) -> dict[str, Usage]:
         return {account: replace(usage) for account, usage in self._ledger.all().items()}
