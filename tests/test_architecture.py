@@ -17,7 +17,16 @@ SETTINGS = (*BASE, "vws.config", "vws.readers")
 CONTRACT = "vws.state.base"
 ACCOUNTS = (*RULES, "vws.config", "vws.accounts")
 USE_CASE = (*ACCOUNTS, CONTRACT, "vws.ice", "vws.logs", "vws.announce", "vws.claims", "vws.signaling")
-EDGE = (*USE_CASE, "vws.auth", "vws.ice_check", "vws.reload", "vws.rooms", "vws.usage")
+EDGE = (
+    *USE_CASE,
+    "vws.auth",
+    "vws.hls",
+    "vws.ice_check",
+    "vws.nginx_files",
+    "vws.reload",
+    "vws.rooms",
+    "vws.usage",
+)
 DATABASE = (*ACCOUNTS, "vws.db", "vws.bookkeeping", "vws.reload_request")
 
 ALLOWED: dict[str, tuple[str, ...]] = {
@@ -40,6 +49,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "vws.login": USE_CASE,
     "vws.demo": (*USE_CASE, "vws.login"),
     "vws.auth": (*USE_CASE, "vws.login"),
+    "vws.nginx_files": RULES,
+    "vws.stream_sites": BASE,
+    "vws.stream_access": (*USE_CASE, "vws.stream_sites"),
+    "vws.hls": (*USE_CASE, "vws.nginx_files", "vws.stream_access", "vws.stream_sites"),
     "vws.reload": (*USE_CASE, "vws.auth"),
     "vws.usage": (*USE_CASE, "vws.reload"),
     "vws.namespaces": (*EDGE, "vws.namespaces"),
@@ -76,6 +89,8 @@ MAY_USE: dict[str, set[str]] = {
     "vws.ice_check": {"gevent"},
     "vws.ice_probe": {"aioice", "asyncio"},
     "vws.login": {"gevent", "requests"},
+    "vws.nginx_files": {"gevent", "requests"},
+    "vws.stream_sites": {"gevent", "requests"},
     "vws.db": {"peewee"},
     "vws.bookkeeping": {"peewee"},
     "vws.cli": {"peewee"},

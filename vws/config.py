@@ -210,6 +210,12 @@ class Config:
         default="0",
         about="Open connections per client address; 0 lifts the limit.",
     )
+    max_viewers: int = _row(
+        "MAX_VIEWERS",
+        read.whole(0, _MILLIARD),
+        default="20000",
+        about="HLS viewers at once; 0 lifts the limit.",
+    )
     max_message_size: int = _row(
         "MAX_MESSAGE_SIZE", read.whole(1_000, 100_000_000), default="1000000", about="Bytes in one message."
     )

@@ -25,6 +25,7 @@ from vws.core.attempts import FailedAttempts
 from vws.core.counters import Counters
 from vws.demo import DemoLogins, has_demo_account, with_demo_account
 from vws.errors import Unavailable
+from vws.hls import Hls
 from vws.ice import IceServers
 from vws.ice_check import IceCheck
 from vws.login import LoginSites
@@ -33,11 +34,14 @@ from vws.namespaces.chat import chat_events
 from vws.namespaces.dispatcher import Dispatcher
 from vws.namespaces.room import room_events
 from vws.namespaces.signaling import signaling_events
+from vws.nginx_files import NginxFiles
 from vws.reload import Reloader
 from vws.rooms import Rooms
 from vws.signaling import Signaling
 from vws.state.base import LiveState, StateLimits
 from vws.state.memory import MemoryState
+from vws.stream_access import StreamAccess
+from vws.stream_sites import StreamSites
 from vws.transport.gate import Gate
 from vws.transport.server import Server, SocketIO
 
@@ -45,7 +49,8 @@ __all__ = ["create_app"]
 
 PROJECT = Path(__file__).resolve().parent.parent
 PING_INTERVAL, PING_TIMEOUT = 5, 10
-SWEEP_ROOMS_EVERY = 5
+SWEEP_EVERY = 5
+SITE_TIMEOUT, NGINX_TIMEOUT = 5, 5
 
 
 def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask, SocketIO]:
@@ -84,6 +89,7 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
         ready=partial(_ready, database, accounts),
         clock=_now,
         started_at=_now(),
+        hls=_hls(config, state, accounts, attempts=attempts) if config.nginx_host else None,
     )
     http.register(app, services)
     socketio = _mount(app, server, config)
@@ -108,6 +114,7 @@ def _state_limits(config: Config) -> StateLimits:
         rooms_per_client=config.max_rooms_per_client,
         channels_per_client=config.max_channels_per_client,
         history_ttl=config.chat_history_ttl * 1000,
+        viewers=config.max_viewers,
     )
 
 
@@ -129,6 +136,17 @@ def _gatekeeper(
         clock=_now,
         shared_channels=config.shared_channels,
         generic_refusals=config.extra_security and not config.development,
+    )
+
+
+def _hls(config: Config, state: LiveState, accounts: AccountDirectory, *, attempts: FailedAttempts) -> Hls:
+    sites = StreamSites(timeout=SITE_TIMEOUT, at_once=config.max_logins)
+    return Hls(
+        state,
+        access=StreamAccess(accounts, sites),
+        files=NginxFiles(config.nginx_host, config.nginx_key, timeout=NGINX_TIMEOUT),
+        attempts=attempts,
+        clock=_now,
     )
 
 
@@ -231,5 +249,5 @@ def _start(config: Config, reloader: Reloader, state: LiveState) -> None:
 
 def _sweep(state: LiveState) -> None:
     while True:
-        gevent.sleep(SWEEP_ROOMS_EVERY)
+        gevent.sleep(SWEEP_EVERY)
         state.sweep(when=_now())

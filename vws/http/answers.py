@@ -11,7 +11,10 @@ from werkzeug.exceptions import HTTPException
 
 from vws.config import Config
 from vws.core.attempts import TooManyAttempts
+from vws.core.limits import Unfit
 from vws.errors import BadInput, NotFound, Refused, Unavailable, VWSError
+from vws.hls import Denied
+from vws.nginx_files import UpstreamBroken, UpstreamSlow
 
 __all__ = ["json_answer", "register_answers", "same_origin", "status_of", "text_answer"]
 
@@ -19,6 +22,10 @@ PLAIN = "text/plain; charset=utf-8"
 
 STATUSES: Sequence[tuple[type[VWSError], int]] = (
     (TooManyAttempts, 429),
+    (Denied, 403),
+    (Unfit, 403),
+    (UpstreamBroken, 502),
+    (UpstreamSlow, 504),
     (BadInput, 400),
     (Refused, 401),
     (NotFound, 404),

@@ -17,6 +17,7 @@ from vws.errors import Refused
 from vws.http.access import Access, Door
 from vws.http.answers import register_answers
 from vws.http.api import Api
+from vws.http.hls import register_hls
 from vws.http.services import Services
 
 __all__ = ["ROUTES", "Route", "register"]
@@ -62,6 +63,7 @@ def register(app: Flask, services: Services) -> None:
     door = Door(services)
     api = Api(services, door)
     register_answers(app, services.config)
+    register_hls(app, services.hls, door)
     for route in ROUTES:
         app.add_url_rule(
             route.path,

@@ -9,6 +9,7 @@ from vws.accounts import AccountDirectory
 from vws.config import Config
 from vws.core.attempts import FailedAttempts
 from vws.core.counters import Counters
+from vws.hls import Hls
 from vws.ice import IceServers
 from vws.ice_check import IceCheck
 from vws.reload import ReloadResult
@@ -24,7 +25,7 @@ class Services:
     ``attempts`` are counted together with those to connect: a token is guessed at either door.
     ``reload`` raises `Unavailable`; ``ready`` gives each component this server depends on with what is wrong
     with it, "" when nothing is; ``clock`` tells milliseconds since the epoch; ``messages_sent`` counts
-    since the start, one for each recipient; ``started_at`` is when that was.
+    since the start, one for each recipient; ``started_at`` is when that was; ``hls`` is None without nginx.
     """
 
     config: Config
@@ -39,3 +40,4 @@ class Services:
     ready: Callable[[], dict[str, str]]
     clock: Callable[[], int]
     started_at: int
+    hls: Hls | None = None

@@ -1,0 +1,140 @@
+"""Files of HLS streams: asked of nginx, and passed on piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from http.cookiejar import DefaultCookiePolicy
+from urllib.parse import quote
+
+import gevent
+import requests
+from gevent.lock import BoundedSemaphore
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
+
+from vws.core.hls import HlsFile
+from vws.errors import NotFound, Unavailable
+
+__all__ = ["Fetched", "NginxFiles", "UpstreamBroken", "UpstreamSlow"]
+
+AT_ONCE = 4000
+"""Answers of nginx that may be on their way to viewers at the same time."""
+
+PIECE = 65_536
+MAX_PLAYLIST = 1_000_000
+PASSED = (200, 206, 304, 416)
+"""Statuses that go on to the viewer, as does 404; any other says that something is wrong with nginx."""
+
+
+class UpstreamBroken(Unavailable):
+    """Nginx is not there, or says what it should not."""
+
+    code = "upstream"
+
+
+class UpstreamSlow(Unavailable):
+    """Nginx does not answer in time."""
+
+    code = "upstream-slow"
+
+
+class Fetched:
+    """An answer of nginx, its body not read yet; to be closed whatever happens."""
+
+    def __init__(self, answer: requests.Response, close: Callable[[], None]) -> None:
+        self.status = answer.status_code
+        self.headers: Mapping[str, str] = answer.headers
+        self.close = close
+        self._answer = answer
+
+    def pieces(self) -> Iterator[bytes]:
+        """Read no more of the body than is taken; raise `OSError` where it breaks off."""
+        return self._answer.iter_content(PIECE)
+
+
+class NginxFiles:
+    """Asks nginx at ``host``, with the key that opens its files; ``timeout`` in seconds for an answer."""
+
+    def __init__(self, host: str, key: str, *, timeout: float) -> None:
+        self._host = host
+        self._key = key
+        self._timeout = timeout
+        self._places = BoundedSemaphore(AT_ONCE)
+        self._http = requests.Session()
+        self._http.trust_env = False  # neither a proxy nor a .netrc stands between the two
+        self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        # nginx may close a kept connection at the moment that it is used: that is no failure yet.
+        again = Retry(total=1, connect=0, redirect=False, status=0, respect_retry_after_header=False)
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=AT_ONCE, max_retries=again)
+        self._http.mount("http://", adapter)
+        self._http.mount("https://", adapter)
+
+    def open(
+        self, file: HlsFile, *, method: str = "GET", headers: Mapping[str, str] | None = None
+    ) -> Fetched:
+        """Ask for a file. Raises `NotFound`, `UpstreamBroken`, `UpstreamSlow`, or `Unavailable`: too busy."""
+        if not self._places.acquire(blocking=False):
+            raise Unavailable("too many files are on their way")
+        with ExitStack() as undo:
+            undo.callback(self._places.release)
+            with self._in_time():
+                answer = self._ask(file, method, headers or {})
+            undo.callback(answer.close)
+            _check(answer)
+            return Fetched(answer, undo.pop_all().close)
+
+    def playlist(self, file: HlsFile) -> str:
+        """Return a playlist; raise like `open`."""
+        fetched = self.open(file)
+        try:
+            with self._in_time():
+                return _read(fetched).decode("utf-8", "replace")
+        except OSError as error:
+            raise _broken(error) from error
+        finally:
+            fetched.close()
+
+    def _in_time(self) -> gevent.Timeout:
+        return gevent.Timeout(
+            self._timeout, UpstreamSlow(f"no answer from nginx in {self._timeout:g} seconds")
+        )
+
+    def _ask(self, file: HlsFile, method: str, headers: Mapping[str, str]) -> requests.Response:
+        path = "/".join(quote(part, safe="") for part in (file.account, file.stream, file.name))
+        try:
+            return self._http.request(
+                method,
+                f"{self._host}/hls/{path}",
+                params={"key": self._key},
+                headers={**headers, "Accept-Encoding": "identity"},
+                timeout=self._timeout,
+                allow_redirects=False,  # files come from this host and no other
+                stream=True,
+            )
+        except requests.RequestException as error:
+            raise _broken(error) from error
+
+
+def _check(answer: requests.Response) -> None:
+    if answer.status_code == 404:
+        raise NotFound("Not Found")
+    if answer.status_code not in PASSED:
+        raise UpstreamBroken(f"nginx answered {answer.status_code}")
+    if "Content-Encoding" in answer.headers:
+        raise UpstreamBroken("nginx answered in an encoding that nobody asked for")
+
+
+def _read(fetched: Fetched) -> bytes:
+    body = b""
+    for piece in fetched.pieces():
+        body += piece
+        if len(body) > MAX_PLAYLIST:
+            raise UpstreamBroken(f"the playlist is larger than {MAX_PLAYLIST} bytes")
+    return body
+
+
+def _broken(error: OSError) -> Unavailable:
+    """Name what went wrong, not the address: that holds the key."""
+    kind = UpstreamSlow if isinstance(error, requests.Timeout) else UpstreamBroken
+    return kind(f"{type(error).__name__} from nginx")
