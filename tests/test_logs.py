@@ -122,14 +122,20 @@ def test_standard_error_is_the_default(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().err.endswith(" info start\n")
 
 
-@pytest.mark.parametrize(
-    "library", ["flask.app", "engineio.server", "socketio.server", "urllib3.connectionpool"]
-)
+@pytest.mark.parametrize("library", ["flask.app", "engineio.server", "socketio.server"])
 def test_libraries_speak_from_warnings_upwards(stream: io.StringIO, library: str) -> None:
     logger = logging.getLogger(library)
     logger.info("chatter")
     logger.warning("retry %s of\n%s", 1, 3)
     assert only_line(stream) == rf'warning {library} message="retry 1 of\n3"'
+
+
+def test_urllib3_keeps_its_warnings_which_hold_addresses(stream: io.StringIO) -> None:
+    logger = logging.getLogger("urllib3.connectionpool")
+    logger.warning("Retrying: %s", "/hls/Acme?key=secret")
+    assert stream.getvalue() == ""
+    logger.error("broken")
+    assert only_line(stream) == "error urllib3.connectionpool message=broken"
 
 
 def test_a_library_with_a_handler_of_its_own_loses_it() -> None:

@@ -51,7 +51,8 @@ def configure(level: str, stream: TextIO | None = None) -> None:
     for logger in _library_loggers():
         logger.handlers.clear()
         logger.propagate = True
-        logger.setLevel(root.level)
+        # What urllib3 warns of comes with the whole address, which may hold a key.
+        logger.setLevel(logging.ERROR if logger.name.startswith("urllib3") else root.level)
 
 
 def event(name: str, /, *, level: int = logging.INFO, **fields: object) -> None:

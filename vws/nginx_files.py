@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import quote
 
@@ -11,7 +12,6 @@ import gevent
 import requests
 from gevent.lock import BoundedSemaphore
 from requests.adapters import HTTPAdapter
-from urllib3 import Retry
 
 from vws.core.hls import HlsFile
 from vws.errors import NotFound, Unavailable
@@ -64,9 +64,7 @@ class NginxFiles:
         self._http = requests.Session()
         self._http.trust_env = False  # neither a proxy nor a .netrc stands between the two
         self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        # nginx may close a kept connection at the moment that it is used: that is no failure yet.
-        again = Retry(total=1, connect=0, redirect=False, status=0, respect_retry_after_header=False)
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=AT_ONCE, max_retries=again)
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=AT_ONCE)
         self._http.mount("http://", adapter)
         self._http.mount("https://", adapter)
 
@@ -102,16 +100,20 @@ class NginxFiles:
 
     def _ask(self, file: HlsFile, method: str, headers: Mapping[str, str]) -> requests.Response:
         path = "/".join(quote(part, safe="") for part in (file.account, file.stream, file.name))
+        ask = partial(
+            self._http.request,
+            method,
+            f"{self._host}/hls/{path}",
+            params={"key": self._key},
+            headers={**headers, "Accept-Encoding": "identity"},
+            timeout=self._timeout,
+            allow_redirects=False,  # files come from this host and no other
+            stream=True,
+        )
         try:
-            return self._http.request(
-                method,
-                f"{self._host}/hls/{path}",
-                params={"key": self._key},
-                headers={**headers, "Accept-Encoding": "identity"},
-                timeout=self._timeout,
-                allow_redirects=False,  # files come from this host and no other
-                stream=True,
-            )
+            with suppress(requests.ConnectionError):  # a kept connection may end at the moment it is used
+                return ask()
+            return ask()
         except requests.RequestException as error:
             raise _broken(error) from error
 

@@ -4,8 +4,9 @@
         site.answer = json_answer(403, {"message": "Not you"}, "Set-Cookie: id=1")
         site.pace = 0.1
 
-The pace is the pause between the bytes of an answer, in seconds; `site.calls` lists the calls, oldest first,
-as `(number of the connection, head of the request)`.
+The pace is the pause between the bytes of an answer, in seconds; with `hang_up` the connection ends with the
+answer. `site.calls` lists the calls, oldest first,
+as `(number of the connection, head of the request)`, and `site.bodies` what they sent.
 """
 
 from __future__ import annotations
@@ -37,13 +38,16 @@ class RawSite:
         self._listener = listener
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/login"
         self.calls: list[tuple[int, str]] = []
+        self.bodies: list[bytes] = []
         self.reset()
 
     def reset(self) -> None:
         """Forget the calls, and let everybody in again."""
         self.calls.clear()
+        self.bodies.clear()
         self.answer = json_answer(200, {"login": True})
         self.pace = 0.0
+        self.hang_up = False
 
     def serve(self) -> None:
         for number in range(1_000_000):
@@ -55,9 +59,13 @@ class RawSite:
 
     def _converse(self, number: int, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
-            while head := _read_request(connection):
+            while read := _read_request(connection):
+                head, body = read
+                self.bodies.append(body)
                 self.calls.append((number, head))
                 self._reply(connection)
+                if self.hang_up:
+                    return
 
     def _reply(self, connection: socket.socket) -> None:
         if not self.pace:
@@ -68,20 +76,21 @@ class RawSite:
             time.sleep(self.pace)
 
 
-def _read_request(connection: socket.socket) -> str:
-    """Read one request; return its head, or nothing when the caller hung up."""
+def _read_request(connection: socket.socket) -> tuple[str, bytes] | None:
+    """Read one request; return its head and body, or None when the caller hung up."""
     data = b""
     while b"\r\n\r\n" not in data:
         piece = connection.recv(65536)
         if not piece:
-            return ""
+            return None
         data += piece
     head, _, body = data.partition(b"\r\n\r\n")
     length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
     missing = int(length[1] if length else 0) - len(body)
     while missing > 0:
-        missing -= len(connection.recv(missing))
-    return head.decode("latin-1")
+        body += (piece := connection.recv(missing))
+        missing -= len(piece)
+    return head.decode("latin-1"), body
 
 
 @contextmanager

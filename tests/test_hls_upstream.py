@@ -1,0 +1,319 @@
+"""HLS through the server when nginx is gone, slow, or says what it should not; and sessions over time."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.conftest import MakeServer, finishing
+from tests.support.raw_site import RawSite
+from tests.support.raw_site import raw_site as run_raw_site
+from tests.support.server import Server, row, until
+from vws.accounts import AccountDirectory
+from vws.config import Config
+from vws.core.account_rows import Rows
+from vws.core.attempts import FailedAttempts
+from vws.core.hls import INDEX
+from vws.hls import Denied, Hls
+from vws.nginx_files import NginxFiles
+from vws.state.memory import MemoryState
+from vws.stream_access import StreamAccess
+from vws.stream_sites import StreamSites
+
+PLAYLIST = "#EXTM3U\n#EXTINF:1.0,\n0.ts\n"
+PATH = "/hls/Acme/Stage/index.m3u8"
+PIECE = "/hls/Acme/Stage/0.ts"
+TOKEN = "Acme-token"
+
+
+def ok(body: str | bytes, *headers: str, length: int | None = None) -> bytes:
+    """Make an answer as nginx gives it; ``length`` is what it says of its body, whatever there is."""
+    data = body.encode() if isinstance(body, str) else body
+    size = len(data) if length is None else length
+    return "\r\n".join(["HTTP/1.1 200 OK", f"Content-Length: {size}", *headers, "", ""]).encode() + data
+
+
+@pytest.fixture(scope="module")
+def module_upstream() -> Iterator[RawSite]:
+    with run_raw_site() as site:
+        yield site
+
+
+@pytest.fixture
+def upstream(module_upstream: RawSite) -> RawSite:
+    """Return what stands for nginx, with a stream that anybody may see."""
+    module_upstream.reset()
+    module_upstream.answer = ok(PLAYLIST)
+    return module_upstream
+
+
+@pytest.fixture(scope="module")
+def server(start_server: MakeServer, module_upstream: RawSite) -> Iterator[Server]:
+    host = module_upstream.url.removesuffix("/login")
+    server = start_server(NGINX_HOST=host, NGINX_KEY="a key&more", accounts=[row("Acme")])
+    with finishing([server]):
+        yield server
+
+
+def watch(server: Server) -> str:
+    return server.get(PATH, token=TOKEN).text.rpartition("session=")[2].strip()
+
+
+def told(answer: requests.Response) -> tuple[int, str]:
+    return answer.status_code, answer.text
+
+
+def test_nginx_is_asked_with_the_key_and_nothing_of_the_viewers(server: Server, upstream: RawSite) -> None:
+    session = watch(server)
+    headers = {
+        "Cookie": "a=b",
+        "Authorization": "Bearer x",
+        "X-Forwarded-For": "10.0.0.1",
+        "Range": "bytes=0-1",
+    }
+    server.get(PIECE, session=session, headers=headers)
+    asked = upstream.calls[-1][1]
+    assert asked.startswith("GET /hls/Acme/Stage/0.ts?key=a+key%26more HTTP/1.1\r\n")
+    assert {line.partition(":")[0] for line in asked.splitlines()[1:] if line} == {
+        "Host",
+        "User-Agent",
+        "Accept",
+        "Accept-Encoding",
+        "Connection",
+        "Range",
+    }
+
+
+def test_connections_to_nginx_are_kept(server: Server, upstream: RawSite) -> None:
+    session = watch(server)
+    for _ in range(3):
+        assert server.get(PATH, session=session).ok
+    assert len({number for number, _ in upstream.calls}) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",  # a wrong NGINX_KEY
+        b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 503 Busy\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n",
+        ok("", "Content-Encoding: gzip"),
+        ok("#EXTM3U\n" + "#\n" * 600_000),
+        ok("#EXTM3U\n", length=100) + b"\r\n",
+        b"nonsense\r\n\r\n",
+        b"",
+    ],
+    ids=range(9),
+)
+def test_an_answer_that_nginx_should_not_give(server: Server, upstream: RawSite, answer: bytes) -> None:
+    session = watch(server)
+    upstream.answer = answer
+    upstream.hang_up = True
+    started = time.monotonic()
+    for key in (f"token={TOKEN}", f"session={session}"):
+        assert server.get(f"{PATH}?{key}").status_code == 502
+    assert time.monotonic() - started < 3
+    assert all("/elsewhere" not in head for _, head in upstream.calls)
+    server.wait_log("warning hls-failed path=Acme/Stage/index.m3u8")
+    assert "a+key" not in server.log()
+
+
+def test_the_key_is_never_logged(server: Server, upstream: RawSite) -> None:
+    session = watch(server)
+    for answer in (ok(PLAYLIST, "no header"), ok(PLAYLIST, "\0: x"), b"nonsense\r\n\r\n", b""):
+        upstream.answer, upstream.hang_up = answer, True
+        server.get(PATH, session=session)
+    assert "a+key" not in server.log()
+    assert "a key" not in server.log()
+
+
+def test_nobody_is_counted_while_nginx_fails(server: Server, upstream: RawSite) -> None:
+    before = server.api("/stats")
+    upstream.answer = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
+    assert server.get(PATH, token=TOKEN).status_code == 502
+    assert server.api("/stats") == before
+
+
+def test_nginx_that_is_down(make_server: MakeServer, unused_port: int) -> None:
+    server = make_server(NGINX_HOST=f"http://127.0.0.1:{unused_port}", accounts=[row("Acme")])
+    started = time.monotonic()
+    answer = server.get(PATH, token=TOKEN)
+    assert (answer.status_code, answer.text) == (502, "ConnectionError from nginx")
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize("pace", [0.5, 60], ids=["trickling", "silent"])
+def test_slow_nginx_is_waited_for_5_seconds_and_by_nobody_else(
+    server: Server, upstream: RawSite, pace: float
+) -> None:
+    session = watch(server)
+    upstream.answer, upstream.pace = b"H" + ok(PLAYLIST), pace
+    answers: list[int] = []
+
+    def ask(path: str, key: str) -> None:
+        answers.append(requests.get(f"{server.url}{path}?{key}", timeout=20).status_code)
+
+    askers = [
+        threading.Thread(target=ask, args=each)
+        for each in ((PATH, f"token={TOKEN}"), (PATH, f"session={session}"), (PIECE, f"session={session}"))
+    ]
+    calls, started = len(upstream.calls), time.monotonic()
+    for asker in askers:
+        asker.start()
+    until(lambda: len(upstream.calls) == calls + 3)
+    assert server.get("/health", timeout=1).ok
+    for asker in askers:
+        asker.join()
+    assert answers == [504] * 3
+    assert 4.5 < time.monotonic() - started < 7
+
+
+def test_a_piece_that_breaks_off_ends_the_viewers_connection(server: Server, upstream: RawSite) -> None:
+    session = watch(server)
+    upstream.answer = ok(b"x" * 200_000, length=300_000)
+    upstream.hang_up = True
+    with requests.get(f"{server.url}{PIECE}?session={session}", stream=True, timeout=10) as answer:
+        assert answer.headers["Content-Length"] == "300000"
+        with pytest.raises(requests.RequestException):
+            answer.content  # noqa: B018  # reads it
+    assert server.get("/health").ok
+
+
+class Faucet:
+    """Stands for nginx with a file without end; `sent` is how much of it was taken."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        self.sent = 0
+
+    def serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self._answer(connection)
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            while b".m3u8" in connection.recv(65_536):
+                connection.sendall(ok(PLAYLIST))
+            connection.sendall(ok("", length=10**12))
+            while True:
+                self.sent += connection.send(b"x" * 65_536)
+
+    def settled(self) -> bool:
+        """Tell whether nothing was taken for a while."""
+        before = self.sent
+        time.sleep(0.5)
+        return 0 < self.sent == before
+
+
+@pytest.fixture
+def faucet() -> Iterator[Faucet]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        faucet = Faucet(listener)
+        thread = threading.Thread(target=faucet.serve, daemon=True)
+        thread.start()
+        yield faucet
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+def memory(server: Server) -> int:
+    """Return the bytes of memory that the server's process uses."""
+    status = Path(f"/proc/{server.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
+
+def test_what_a_viewer_does_not_take_stays_with_nginx(make_server: MakeServer, faucet: Faucet) -> None:
+    server = make_server(NGINX_HOST=faucet.url, accounts=[row("Acme")])
+    session, before = watch(server), memory(server)
+    with socket.create_connection(("127.0.0.1", server.port), 10) as viewer:
+        viewer.sendall(f"GET {PIECE}?session={session} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        until(faucet.settled, what="nothing more to be taken")
+        assert server.get("/health", timeout=1).ok
+        taken = faucet.sent
+        assert memory(server) - before < 4_000_000
+        viewer.recv(1000)
+    until(lambda: faucet.sent == taken or faucet.settled())
+    assert server.get("/health").ok
+
+
+# --- sessions over time ---
+
+
+class Watcher:
+    """The use case with a clock of the test's own."""
+
+    def __init__(self, host: str) -> None:
+        self.now = 0
+        self.state = MemoryState()
+        accounts = AccountDirectory(Config.from_env({"STATIC_TOKEN": TOKEN}), lambda: Rows((), ()))
+        self.hls = Hls(
+            self.state,
+            access=StreamAccess(accounts, StreamSites(timeout=5, at_once=1)),
+            files=NginxFiles(host, "", timeout=5),
+            attempts=FailedAttempts(0),
+            clock=lambda: self.now,
+        )
+
+    def open(self) -> str:
+        playlist = self.hls.open(f"_static/Stage/{INDEX}", token=TOKEN, pin="", address="")
+        return playlist.rpartition("session=")[2].strip()
+
+    def playlist(self, session: str) -> str:
+        return self.hls.playlist(f"_static/Stage/{INDEX}", session)
+
+
+@pytest.fixture
+def watcher(upstream: RawSite) -> Watcher:
+    return Watcher(upstream.url.removesuffix("/login"))
+
+
+def test_a_session_ends_after_30_seconds_of_silence(watcher: Watcher) -> None:
+    session = watcher.open()
+    for _ in range(5):
+        watcher.now += 29_999
+        assert f"0.ts?session={session}" in watcher.playlist(session)
+    assert watcher.state.usage()["_static"].players == 1
+    watcher.now += 30_000
+    with pytest.raises(Denied, match=r"^Forbidden$"):
+        watcher.playlist(session)
+    assert watcher.state.usage() == {}
+
+
+def test_who_takes_a_large_piece_is_not_silent(watcher: Watcher) -> None:
+    session = watcher.open()
+    pieces = watcher.hls.watched("_static/Stage/0.ts", session, iter([b"a"] * 5))
+    for _ in range(5):
+        assert next(pieces) == b"a"
+        watcher.now += 20_000
+    assert watcher.playlist(session)
+
+
+def test_who_stops_taking_it_is(watcher: Watcher) -> None:
+    session = watcher.open()
+    pieces = watcher.hls.watched("_static/Stage/0.ts", session, iter([b"a"] * 5))
+    next(pieces)
+    watcher.now += 30_000
+    with pytest.raises(ConnectionAbortedError):
+        next(pieces)
+
+
+def test_an_account_that_is_suspended_loses_its_viewers(server: Server, upstream: RawSite) -> None:
+    session = watch(server)
+    assert server.get(PATH, session=session).ok
+    server.sql("UPDATE accounts SET properties = ?", '{"suspended": true}')
+    server.api("/update-accounts")
+    assert told(server.get(PATH, session=session)) == (403, "Forbidden")
+    server.sql("UPDATE accounts SET properties = ?", "{}")
+    server.api("/update-accounts")
+    assert server.get(PATH, session=session).ok
