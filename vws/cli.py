@@ -7,6 +7,7 @@ asked to reload. Exit codes: 0 done, 1 refused or failed, 2 not understood.
 from __future__ import annotations
 
 import argparse
+import getpass
 import io
 import json
 import math
@@ -23,6 +24,7 @@ from vws.core.account_rows import LIMIT_KEYS, PlanRow, Rows, decode_properties, 
 from vws.core.accounts import Account, Restriction
 from vws.db import migrate, open_database, read_rows
 from vws.errors import BadInput, VWSError
+from vws.nginx_config import nginx_config
 from vws.reload_request import ask_to_reload
 
 __all__ = ["main"]
@@ -72,6 +74,12 @@ def _check_config(_args: argparse.Namespace) -> int:
         print(f"{name}={_plain(value)}")
     for warning in warnings:
         print(f"warning: {_plain(warning)}", file=sys.stderr)
+    return 0
+
+
+def _nginx_config(args: argparse.Namespace) -> int:
+    config, _ = load()
+    print(nginx_config(config, user=args.user or getpass.getuser(), folder=args.folder), end="")
     return 0
 
 
@@ -238,6 +246,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _command(commands, "init", _init, about="write a .env for development, if there is none")
     _command(commands, "check-config", _check_config, about="show the settings in effect and what is wrong")
+    nginx = _command(commands, "nginx-config", _nginx_config, about="print nginx.conf for these settings")
+    nginx.add_argument("--user", metavar="NAME", help="who runs nginx's worker (default: who runs this)")
+    nginx.add_argument("--folder", metavar="PATH", default="", help="keep logs and temporary files there")
     _command(commands, "migrate", _migrate, about="create the tables, or bring older ones up to date")
     accounts = commands.add_parser("accounts", help="list and change accounts")
     _account_commands(accounts.add_subparsers(title="commands", metavar="COMMAND", required=True))

@@ -173,6 +173,18 @@ class Config:
         read.text,
         about="nginx's hls_path, where it is on this machine: folders are made in it.",
     )
+    nginx_stat: str = _row(
+        "NGINX_STAT",
+        read.url("http", "https"),
+        show=read.show_url,
+        about="URL of nginx's rtmp_stat page, like http://127.0.0.1:8081/stat, to measure streams by.",
+    )
+    nginx_update_interval: int = _row(
+        "NGINX_UPDATE_INTERVAL",
+        read.whole(1, 300),
+        default="30",
+        about="Seconds between nginx's updates of a stream: its notify_update_timeout.",
+    )
 
     allowed_origins: tuple[str, ...] = _row(
         "ALLOWED_ORIGINS",
@@ -295,6 +307,7 @@ class Config:
         nobody = not self.static_token and not self.static_account and self.database_url == _SQLITE
         turn = self.coturn_secret or (self.coturn_user and self.coturn_password)
         account, login = self.static_account, self.static_login
+        nginx = self.nginx_rtmp or self.nginx_key or self.nginx_hls_path or self.nginx_stat
         checks = (
             (production and not self.api_key, "API_KEY is blank: in production that closes the HTTP API."),
             (production and self.static_token, "STATIC_TOKEN lets anybody in who has seen it."),
@@ -311,7 +324,7 @@ class Config:
                 "COTURN_TLS_PORT does nothing without COTURN_SERVER.",
             ),
             (self.redis_url, "REDIS_URL does nothing yet: this version keeps live state in memory."),
-            (self.nginx_host, "NGINX_HOST does nothing yet: this version has no RTMP and HLS."),
+            (nginx and not self.nginx_host, "NGINX_… settings do nothing without NGINX_HOST."),
         )
         return [warning for applies, warning in checks if applies]
 

@@ -1,4 +1,4 @@
-"""Ask for what some tests need: without it they are skipped, or fail where VWS_TEST_REQUIRE=all."""
+"""Ask for a program that some tests need: without it they are skipped, or fail where VWS_TEST_REQUIRE=all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 
-__all__ = ["need", "need_file"]
+__all__ = ["missing", "need", "need_file"]
 
 
 def need(program: str) -> str:
@@ -17,15 +17,16 @@ def need(program: str) -> str:
     # Servers live in sbin, which is not in everybody's PATH.
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
     found = shutil.which(program, path=path)
-    return found or _go_without(program)
+    return found or missing(program)
 
 
 def need_file(path: Path) -> Path:
     """Return the path of a file that `deploy/setup.sh --tests` fetches; without it do as `need` does."""
-    return path if path.is_file() else _go_without(path.name)
+    return path if path.is_file() else missing(path.name)
 
 
-def _go_without(what: str) -> NoReturn:
+def missing(what: str) -> NoReturn:
+    """Skip the test for want of something, or fail it where VWS_TEST_REQUIRE=all."""
     if os.environ.get("VWS_TEST_REQUIRE") == "all":
         pytest.fail(f"{what} is not installed, and VWS_TEST_REQUIRE=all wants every test to run")
     pytest.skip(f"{what} is not installed")
