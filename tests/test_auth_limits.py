@@ -174,7 +174,7 @@ def test_two_hundred_waiting_logins_delay_nobody(
         # New clients come in beside them, and one login more than may wait is refused at once.
         assert clients.token(server=gate).call("subscribe", "Charlie", "Lobby")["ok"]
         assert attempt(clients(gate), RIGHT) == "ERROR: User authentication failed"
-        gate.wait_log('warning login-site-failed reason="too many logins are waiting"')
+        gate.wait_log('warning login-site-failed reason="too many calls to login sites are waiting"')
         assert login_site.waiting == WAITING
         assert not any(login.done() for login in shown)
         login_site.release()

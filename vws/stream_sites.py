@@ -1,24 +1,17 @@
-"""Asking an account's `streamUrl` about a stream: one bounded HTTP call."""
+"""Asking an account's `streamUrl` about a stream, and telling its `notifyUrl` which ones are live."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
-import gevent
-import requests
-from gevent.lock import BoundedSemaphore
-from requests.adapters import HTTPAdapter
-
 from vws.errors import Refused, Unavailable
+from vws.site_calls import SiteCalls, decode
 
 __all__ = ["StreamProperties", "StreamSites", "Use"]
-
-MAX_ANSWER = 65_536
-"""Bytes of an answer that are read at most."""
 
 
 class Use(StrEnum):
@@ -43,14 +36,7 @@ class StreamSites:
     """
 
     def __init__(self, *, timeout: float, at_once: int) -> None:
-        self._timeout = timeout
-        self._places = BoundedSemaphore(at_once)
-        self._http = requests.Session()
-        self._http.trust_env = False  # no .netrc of the server's user goes to a customer's site
-        self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        adapter = HTTPAdapter(pool_connections=64, pool_maxsize=at_once)
-        self._http.mount("http://", adapter)
-        self._http.mount("https://", adapter)
+        self._calls = SiteCalls("stream site", timeout=timeout, at_once=at_once)
 
     def ask(self, url: str, *, token: str, stream: str, use: Use) -> StreamProperties:
         """POST ``token, stream, type``; return the properties.
@@ -58,44 +44,39 @@ class StreamSites:
         Raises `Refused` with the site's ``info`` when it denies the stream, `Unavailable` when it is slow,
         broken, redirects or says nothing usable.
         """
-        if not self._places.acquire(blocking=False):
-            raise Unavailable("too many calls to stream sites are waiting")
-        try:
-            with gevent.Timeout(self._timeout, Unavailable(f"no answer in {self._timeout:g} seconds")):
-                return _judge(*self._post(url, {"token": token, "stream": stream, "type": use.value}))
-        except requests.RequestException as error:
-            raise Unavailable(f"{type(error).__name__} from the stream site") from error
-        finally:
-            self._places.release()
+        form = {"token": token, "stream": stream, "type": use.value}
+        return _properties(_answer("stream site", *self._calls.post(url, form=form)))
 
-    def _post(self, url: str, form: dict[str, str]) -> tuple[int, bytes]:
-        with self._http.post(
-            url, data=form, timeout=self._timeout, allow_redirects=False, stream=True
-        ) as answer:
-            return answer.status_code, _read(answer)
+    def notify(self, url: str, *, token: str, streams: Mapping[str, Any]) -> dict[str, str]:
+        """POST ``token, streams``; return the streams that the site wants to end, each with its reason.
+
+        Raises `Unavailable` when it is slow, broken, redirects or says nothing usable.
+        """
+        form = {"token": token, "streams": json.dumps(streams)}
+        return _unwanted(_answer("notify site", *self._calls.post(url, form=form)))
 
 
-def _read(answer: requests.Response) -> bytes:
-    body = b""
-    for chunk in answer.iter_content(8192):
-        body += chunk
-        if len(body) > MAX_ANSWER:
-            raise Unavailable(f"the stream site's answer is larger than {MAX_ANSWER} bytes")
-    return body
-
-
-def _judge(status: int, body: bytes) -> StreamProperties:
+def _answer(site: str, status: int, body: bytes) -> dict[str, Any]:
+    answer = decode(body)
     if not 200 <= status < 300:
-        raise Unavailable(f"the stream site answered {status}")
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        answer = None
-    if not isinstance(answer, dict):
-        raise Unavailable("the stream site's answer is not a JSON object")
+        raise Unavailable(f"the {site} answered {status}")
+    if answer is None:
+        raise Unavailable(f"the {site}'s answer is not a JSON object")
+    return answer
+
+
+def _properties(answer: dict[str, Any]) -> StreamProperties:
     if answer.get("deny") not in (None, False, 0, "", "0"):
         raise Refused(f"denied by the stream site: {answer.get('info', '')}")
     return StreamProperties(_pin(answer.get("broadcastPin")), _pin(answer.get("playbackPin")))
+
+
+def _unwanted(answer: dict[str, Any]) -> dict[str, str]:
+    """Find what is to be disconnected; PHP writes an empty object as ``[]``."""
+    streams = answer.get("streams")
+    told = streams.items() if isinstance(streams, dict) else ()
+    wanted = {name: stream.get("disconnect") for name, stream in told if isinstance(stream, dict)}
+    return {name: str(reason) for name, reason in wanted.items() if reason not in (None, False, 0, "", "0")}
 
 
 def _pin(value: Any) -> str:

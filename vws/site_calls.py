@@ -1,0 +1,80 @@
+"""Calling the sites of customers: one bounded HTTP POST, in the greenlet of whoever asks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import gevent
+import requests
+from gevent.lock import BoundedSemaphore
+from requests.adapters import HTTPAdapter
+
+from vws.errors import Unavailable
+
+__all__ = ["SiteCalls", "decode"]
+
+MAX_ANSWER = 65_536
+"""Bytes of an answer that are read at most."""
+
+
+class SiteCalls:
+    """Calls one kind of sites, many at once over kept connections.
+
+    ``site`` is what they are called in errors, ``timeout`` for a whole call in seconds, ``at_once`` how many
+    may wait at the same time.
+    """
+
+    def __init__(self, site: str, *, timeout: float, at_once: int) -> None:
+        self._site = site
+        self._timeout = timeout
+        self._places = BoundedSemaphore(at_once)
+        self._http = requests.Session()
+        self._http.trust_env = False  # no .netrc of the server's user goes to a customer's site
+        self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # nor one user's cookies
+        adapter = HTTPAdapter(pool_connections=64, pool_maxsize=at_once)
+        self._http.mount("http://", adapter)
+        self._http.mount("https://", adapter)
+
+    def post(
+        self, url: str, *, form: Mapping[str, str] | None = None, payload: Any = None
+    ) -> tuple[int, bytes]:
+        """POST a form, or a payload as JSON; return the answer's status and body.
+
+        Raises `Unavailable` when the site is slow or broken. Redirects are not followed: credentials go to
+        no other address than the configured one.
+        """
+        if not self._places.acquire(blocking=False):
+            raise Unavailable(f"too many calls to {self._site}s are waiting")
+        try:
+            with gevent.Timeout(self._timeout, Unavailable(f"no answer in {self._timeout:g} seconds")):
+                return self._post(url, form, payload)
+        except requests.RequestException as error:
+            raise Unavailable(f"{type(error).__name__} from the {self._site}") from error
+        finally:
+            self._places.release()
+
+    def _post(self, url: str, form: Mapping[str, str] | None, payload: Any) -> tuple[int, bytes]:
+        with self._http.post(
+            url, data=form, json=payload, timeout=self._timeout, allow_redirects=False, stream=True
+        ) as answer:
+            return answer.status_code, self._read(answer)
+
+    def _read(self, answer: requests.Response) -> bytes:
+        body = b""
+        for chunk in answer.iter_content(8192):
+            body += chunk
+            if len(body) > MAX_ANSWER:
+                raise Unavailable(f"the {self._site}'s answer is larger than {MAX_ANSWER} bytes")
+        return body
+
+
+def decode(body: bytes) -> dict[str, Any] | None:
+    """Read a JSON object; None for anything else."""
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return answer if isinstance(answer, dict) else None
