@@ -6,7 +6,10 @@ from vws.core.accounts import Plan, Restriction
 from vws.core.commands import StreamParams
 from vws.errors import Refused
 
-__all__ = ["Unfit", "name_allowed", "stream_issues", "usage_issues"]
+__all__ = ["Unfit", "measured_issues", "name_allowed", "stream_issues", "usage_issues"]
+
+SLACK = 1.25
+"""How far what is measured of a stream may be over its plan: encoders only aim at a rate."""
 
 
 class Unfit(Refused):
@@ -41,6 +44,16 @@ def stream_issues(plan: Plan, params: StreamParams) -> list[str]:
         *_over("bitrate", params.bitrate, plan.bitrate),
         *_over("frameRate", params.frame_rate, plan.frame_rate),
         *_over("audioBitrate", params.audio_bitrate, plan.audio_bitrate),
+    ]
+
+
+def measured_issues(plan: Plan, params: StreamParams) -> list[str]:
+    """List what a stream has too much of, as it was measured."""
+    return [
+        *_size_issues(plan, params),
+        *_over("bitrate", params.bitrate / SLACK, plan.bitrate),
+        *_over("frameRate", params.frame_rate / SLACK, plan.frame_rate),
+        *_over("audioBitrate", params.audio_bitrate / SLACK, plan.audio_bitrate),
     ]
 
 

@@ -19,10 +19,12 @@ from vws.core.commands import (
     RoomAction,
     RoomMessage,
     RoomPublish,
+    StreamParams,
     Subscribe,
 )
 from vws.core.facts import Fact
 from vws.core.ledger import Usage
+from vws.core.rtmp import RtmpClient
 from vws.core.session import Session
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "PeerView",
     "RoomView",
     "Route",
+    "RtmpView",
     "StateLimits",
 ]
 
@@ -56,6 +59,7 @@ class StateLimits:
     channels_per_client: int = 1000
     history_ttl: int = 600_000
     viewers: int = 20_000
+    rtmp_update: int = 30_000
 
 
 class Route(Struct, frozen=True, gc=False):
@@ -96,6 +100,19 @@ class RoomView:
     streams: tuple[str, ...]
     messages: int
     locked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RtmpView:
+    """An RTMP stream that is live, as the API lists it."""
+
+    name: str
+    account: str
+    client_id: str
+    players: int
+    published_at: int
+    params: StreamParams
+    shown: Mapping[str, Any]
 
 
 class LiveState(Protocol):
@@ -174,6 +191,24 @@ class LiveState(Protocol):
     def moderate(self, socket_id: str, command: RoomAction, *, when: int) -> list[Fact]:
         """Carry out a moderator's action; raise `Refused`."""
 
+    def enter_rtmp(self, client: RtmpClient, *, account: Account, when: int) -> list[Fact]:
+        """Count an RTMP client; raise `Unfit` over the plan, `Refused` for a stream that is live."""
+
+    def renew_rtmp(self, client: RtmpClient, *, when: int) -> None:
+        """Note that the client is there; raise `NotFound` for an unknown one, `Refused` if it has to go."""
+
+    def leave_rtmp(self, client: RtmpClient) -> list[Fact]:
+        """Take an RTMP client out; raise `NotFound` for an unknown one."""
+
+    def expire_rtmp(self, *, when: int) -> list[tuple[RtmpClient, list[Fact]]]:
+        """Take out the RTMP clients of whom nginx owes three updates."""
+
+    def measure_rtmp(self, client_id: str, params: StreamParams, *, account: Account) -> list[str]:
+        """Count what a publisher really sends; return for what its plan dismisses it."""
+
+    def dismiss_rtmp(self, account: str, stream: str, reason: str) -> bool:
+        """Have a publisher refused at its next update; False when there is none left to dismiss."""
+
     def open_viewer(self, session: str, stream: str, *, account: Account, when: int) -> None:
         """Count a viewer of an HLS stream; raise `Unfit` over the plan's, `Unavailable` over the server's."""
 
@@ -184,6 +219,9 @@ class LiveState(Protocol):
         """Forget rooms that have been empty, and viewers that have been silent, for long enough."""
 
     def channels(self) -> list[ChannelView]: ...
+
+    def rtmp_streams(self) -> list[RtmpView]:
+        """List the RTMP streams that have a publisher."""
 
     def rooms(self) -> list[RoomView]:
         """List the rooms that have participants."""

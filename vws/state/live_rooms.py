@@ -16,6 +16,7 @@ from vws.errors import NotFound, Refused
 from vws.state.base import StateLimits
 from vws.state.connections import Connection, Connections
 from vws.state.live_channels import LiveChannels
+from vws.state.live_rtmp import LiveRtmp
 from vws.state.room_book import RoomBook
 from vws.state.views import entered
 
@@ -29,11 +30,18 @@ class LiveRooms:
     """The rooms in use; their streams are channels."""
 
     def __init__(
-        self, limits: StateLimits, *, connections: Connections, channels: LiveChannels, rooms: RoomBook
+        self,
+        limits: StateLimits,
+        *,
+        connections: Connections,
+        channels: LiveChannels,
+        rtmp: LiveRtmp,
+        rooms: RoomBook,
     ) -> None:
         self._rooms_per_client = limits.rooms_per_client
         self._connections = connections
         self._channels = channels
+        self._rtmp = rtmp
         self._rooms = rooms
 
     def of(self, connection: Connection, name: str) -> Room:
@@ -60,11 +68,12 @@ class LiveRooms:
         room.enter(participant, first_is_owner=connection.account.room_owner)
         connection.rooms |= {room.name}
         self._rooms.keep(room)
+        self._rtmp.show_in(room)
         return ParticipantJoined(room.name, room.members, participant)
 
     def _watch(self, connection: Connection, room: Room, when: int) -> list[Fact]:
         facts: list[Fact] = []
-        for stream_id in list(room.streams):
+        for stream_id in [each.stream_id for each in room.streams.values() if each.socket_id]:
             channel = self._channels.open(room.scope, stream_id)
             facts += self._channels.follow(connection, channel, room.name)
             facts += self._channels.announced(connection, channel, when)
@@ -93,6 +102,8 @@ class LiveRooms:
         room.admit_broadcaster(author)
         publish = Publish(author.name, command.stream, command.params)
         shown = room.streams.get(command.stream)
+        if shown is not None and not shown.socket_id:
+            raise Refused("This stream is live over RTMP.", code="held")
         facts = self._channels.broadcast(connection, publish, source=room.name, when=when, evict=evict)
         fresh = shown is None or shown.socket_id != socket_id
         since = when if shown is None or fresh else shown.published_at

@@ -9,18 +9,20 @@ from dataclasses import replace
 
 from vws.core.accounts import Account
 from vws.core.channels import DIRECT, PeerKind
-from vws.core.commands import Publish, RoomAction, RoomMessage, RoomPublish, Subscribe
+from vws.core.commands import Publish, RoomAction, RoomMessage, RoomPublish, StreamParams, Subscribe
 from vws.core.facts import Fact
 from vws.core.ledger import Ledger, Usage
+from vws.core.rtmp import RtmpClient
 from vws.core.session import Session
 from vws.errors import NotFound
-from vws.state.base import NOBODY, ChannelView, RoomView, Route, StateLimits
+from vws.state.base import NOBODY, ChannelView, RoomView, Route, RtmpView, StateLimits
 from vws.state.connections import Connections
 from vws.state.live_channels import LiveChannels
 from vws.state.live_rooms import LiveRooms
+from vws.state.live_rtmp import LiveRtmp
 from vws.state.room_book import RoomBook
 from vws.state.viewers import Viewers
-from vws.state.views import channel_view, room_view, route_to
+from vws.state.views import channel_view, room_view, route_to, rtmp_view
 
 __all__ = ["MemoryState"]
 
@@ -36,8 +38,13 @@ class MemoryState:
         self._channels = LiveChannels(
             limits, connections=self._connections, ledger=self._ledger, rooms=self._book
         )
+        self._rtmp = LiveRtmp(self._ledger, rooms=self._book, update=limits.rtmp_update)
         self._rooms = LiveRooms(
-            limits, connections=self._connections, channels=self._channels, rooms=self._book
+            limits,
+            connections=self._connections,
+            channels=self._channels,
+            rtmp=self._rtmp,
+            rooms=self._book,
         )
         self._viewers = Viewers(self._ledger, limits.viewers)
 
@@ -154,6 +161,26 @@ class MemoryState:
     def moderate(self, socket_id: str, command: RoomAction, *, when: int) -> list[Fact]:
         return self._rooms.moderate(self._connections.get(socket_id), command, when=when)
 
+    # --- RTMP ---
+
+    def enter_rtmp(self, client: RtmpClient, *, account: Account, when: int) -> list[Fact]:
+        return self._rtmp.enter(client, account, when)
+
+    def renew_rtmp(self, client: RtmpClient, *, when: int) -> None:
+        self._rtmp.renew(client, when)
+
+    def leave_rtmp(self, client: RtmpClient) -> list[Fact]:
+        return self._rtmp.leave(client)
+
+    def expire_rtmp(self, *, when: int) -> list[tuple[RtmpClient, list[Fact]]]:
+        return self._rtmp.expire(when)
+
+    def measure_rtmp(self, client_id: str, params: StreamParams, *, account: Account) -> list[str]:
+        return self._rtmp.measure(client_id, params, account)
+
+    def dismiss_rtmp(self, account: str, stream: str, reason: str) -> bool:
+        return self._rtmp.dismiss(account, stream, reason)
+
     # --- viewers ---
 
     def open_viewer(self, session: str, stream: str, *, account: Account, when: int) -> None:
@@ -170,6 +197,9 @@ class MemoryState:
 
     def channels(self) -> list[ChannelView]:
         return [channel_view(channel) for channel in self._channels.all()]
+
+    def rtmp_streams(self) -> list[RtmpView]:
+        return [rtmp_view(stream, stream.publisher) for stream in self._rtmp.all() if stream.publisher]
 
     def rooms(self) -> list[RoomView]:
         return [room_view(room) for room in self._book.all() if room.participants]

@@ -27,6 +27,9 @@ class RoomBook:
     def get(self, scope: str, name: str) -> Room:
         return self._rooms[scope, name]
 
+    def find(self, scope: str, name: str) -> Room | None:
+        return self._rooms.get((scope, name))
+
     def open(self, scope: str, name: str, when: int) -> Room:
         """Return the room, or a new one that is kept as soon as somebody enters it."""
         if name in self._emptied.get(scope, {}):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from vws.core.channels import Channel, Peer
 from vws.core.facts import RoomEntered
 from vws.core.rooms import Room
-from vws.state.base import ChannelView, PeerView, RoomView, Route
+from vws.core.rtmp import RtmpSeat, RtmpStream
+from vws.state.base import ChannelView, PeerView, RoomView, Route, RtmpView
 
-__all__ = ["channel_view", "entered", "room_view", "route_to"]
+__all__ = ["channel_view", "entered", "room_view", "route_to", "rtmp_view"]
 
 
 def route_to(own: Peer, peer: Peer) -> Route:
@@ -31,6 +32,18 @@ def channel_view(channel: Channel) -> ChannelView:
     account = live.account if live else peers[0].account
     publisher = live.peer_id if live else None
     return ChannelView(channel.name, account, peers, publisher, channel.published_at, channel.params.raw)
+
+
+def rtmp_view(stream: RtmpStream, live: RtmpSeat) -> RtmpView:
+    return RtmpView(
+        stream.name,
+        stream.account,
+        live.client.client_id,
+        len(stream.players),
+        stream.published_at,
+        stream.params,
+        live.client.shown,
+    )
 
 
 def room_view(room: Room) -> RoomView:
