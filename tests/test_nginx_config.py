@@ -68,7 +68,6 @@ def test_nginx_takes_a_path_with_a_space(tmp_path: Path) -> None:
 def test_nginx_takes_it_with_tls(tmp_path: Path, certificate: str) -> None:
     settings = {"CERTIFICATE": certificate, "NGINX_HOST": "https://nginx.example"}
     text = check(tmp_path, {**SETTINGS, **settings})
-    assert "on_publish http://127.0.0.1:8081/nginx/on_publish?apikey=API_KEY;" in text
     assert "proxy_pass https://127.0.0.1:3000;" in text
     assert f'ssl_certificate "{certificate}.crt";' in text
 
@@ -120,7 +119,7 @@ def test_a_user_that_is_no_word_is_refused() -> None:
 
 def test_the_command_prints_it(shell: Shell, folder: Path) -> None:
     (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in SETTINGS.items()))
-    assert shell("nginx-config", "--user", "vws").count("on_publish http://127.0.0.1:") == 1
+    assert "on_publish http://127.0.0.1:8081/nginx/on_publish?apikey=API_KEY;" in shell("nginx-config")
     assert f"user {getpass.getuser()};" in shell("nginx-config")
     assert 'pid "/tmp/x/nginx.pid";' in shell("nginx-config", "--folder", "/tmp/x")
 

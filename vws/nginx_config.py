@@ -53,8 +53,6 @@ rtmp {
 $calls
             # How often VWS hears of each stream, and may end it: its NGINX_UPDATE_INTERVAL.
             notify_update_timeout ${interval}s;
-            # Streams go on while VWS is restarted; it checks them again when it is back.
-            notify_update_strict off;
 
             hls on;
             hls_path $hls_path;
@@ -112,16 +110,23 @@ LOCAL: Final = Template("""\
         location = $path {
             rtmp_stat all;
         }
-$relay
-    }""")
 
-RELAY: Final = Template("""\
-
-        # The RTMP module speaks no TLS, VWS does: its calls go through here.
+        # The RTMP module's calls go through here, as it speaks no TLS, and would end every stream
+        # of which it cannot ask. While VWS is restarted they go on; it checks them when it is back.
         location /nginx/ {
             proxy_pass $server;
-            proxy_ssl_verify off;
-        }""")
+            proxy_read_timeout 8s;
+        }
+        location = /nginx/on_update {
+            proxy_pass $server;
+            proxy_read_timeout 8s;
+            error_page 502 504 =200 /nginx-stays;
+        }
+        location = /nginx-stays {
+            internal;
+            return 200;
+        }
+    }""")
 
 TLS: Final = Template("""\
         ssl_certificate $cert;
@@ -162,13 +167,11 @@ def nginx_config(config: Config, *, user: str, folder: str = "") -> str:
 def _calls(config: Config) -> str:
     """List the addresses that nginx calls, with the API key in them."""
     server = _own_address(config)
-    if config.tls:
-        if not config.nginx_stat:
-            raise ConfigError(
-                "NGINX_STAT must be given, as CERTIFICATE is: nginx calls this server through it"
-            )
+    if config.nginx_stat:
         stat = urlsplit(config.nginx_stat)
         server = f"http://{_listen(stat.hostname, stat.port or 80)}"
+    elif config.tls:
+        raise ConfigError("NGINX_STAT must be given, as CERTIFICATE is: nginx calls this server through it")
     key = f"?apikey={quote(config.api_key, safe='')}" if config.api_key else ""
     return "\n".join(f"            {call} {server}/nginx/{call}{key};" for call in CALLS)
 
@@ -185,7 +188,7 @@ def _local(config: Config) -> str:
     return LOCAL.substitute(
         listen=_listen(stat.hostname, stat.port or 80),
         path=_plain(stat.path or "/", "NGINX_STAT"),
-        relay=RELAY.substitute(server=_own_address(config)) if config.tls else "",
+        server=_own_address(config),
     )
 
 
