@@ -197,6 +197,7 @@ def test_status_shows_the_operator_everything(server: Server, clients: Clients) 
         "connections": server.api("/connections"),
         "stats": server.api("/stats"),
         "webrtc": server.api("/channels"),
+        "rtmp": [],
     }
     assert status["webrtc"][0][0] == "Lobby"
 
@@ -217,6 +218,7 @@ def test_status_shows_an_account_to_its_owner(make_server: MakeServer, clients: 
             "broadcasters": 1,
         },
         "webrtc": {"Lobby": STREAM},
+        "rtmp": {},
         "plan": {
             "connections": 5,
             "totalBitrate": 5000,
@@ -225,7 +227,7 @@ def test_status_shows_an_account_to_its_owner(make_server: MakeServer, clients: 
             "streamPlayers": 2.5,
         },
     }
-    nothing: dict[str, Any] = {"webrtc": {}, "plan": {}}
+    nothing: dict[str, Any] = {"webrtc": {}, "rtmp": {}, "plan": {}}
     assert server.api("/status", token="Shop-token") == {"account": "Shop", "status": "Active", **nothing}
     assert server.api("/status", token="Old-token") == {"account": "Old", "status": "Inactive", **nothing}
 
@@ -253,7 +255,10 @@ def test_a_wrong_token_is_refused_and_not_logged(server: Server) -> None:
 
 def test_a_right_key_wins_over_a_token(make_server: MakeServer) -> None:
     server = make_server(API_KEY=KEY)
-    everything, own = {"connections", "stats", "webrtc"}, {"account", "status", "webrtc", "plan"}
+    everything, own = (
+        {"connections", "stats", "webrtc", "rtmp"},
+        {"account", "status", "webrtc", "rtmp", "plan"},
+    )
     assert set(server.get("/status", apikey=KEY, token=TOKEN).json()) == everything
     assert set(server.get("/status", apikey=KEY, token="wrong").json()) == everything
     assert set(server.get("/status", apikey="wrong", token=TOKEN).json()) == own

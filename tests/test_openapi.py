@@ -21,9 +21,10 @@ from vws.config import Config
 from vws.factory import create_app
 from vws.http import hls
 from vws.http.access import Access
-from vws.http.routes import ROUTES
+from vws.http.routes import CALLBACKS, ROUTES
 
 PATHS = [route.path for route in ROUTES]
+POSTED = [route.path for route in CALLBACKS]
 HLS_PATH = "/hls/{account}/{stream}/{file}"
 PLAN = {
     "connections": 4,
@@ -96,20 +97,22 @@ def test_the_document_is_valid(document: Any) -> None:
 
 def test_every_address_is_in_the_table_of_routes(app: Flask) -> None:
     """The table says what each address asks of the caller: nothing is open by accident."""
-    known = {*PATHS, hls.PATH, "/static/<path:filename>"}
+    known = {*PATHS, *POSTED, hls.PATH, "/static/<path:filename>"}
     assert {rule.rule for rule in app.url_map.iter_rules()} == known
 
 
 def test_every_address_is_described_and_nothing_else(document: Any) -> None:
-    assert sorted(document["paths"]) == sorted([*PATHS, HLS_PATH])
-    assert all(set(item) == {"get"} for item in document["paths"].values())
+    assert sorted(document["paths"]) == sorted([*PATHS, *POSTED, HLS_PATH])
+    for path, item in document["paths"].items():
+        assert set(item) == {"post" if path in POSTED else "get"}
 
 
 def test_the_description_asks_for_the_same_keys_as_the_table(document: Any) -> None:
     keys: list[dict[str, list[str]]] = [{"keyInQuery": []}, {"keyInHeader": []}, {"keyAsBearer": []}]
     described = {
-        path: item["get"].get("security", document["security"])
+        path: operation.get("security", document["security"])
         for path, item in document["paths"].items()
+        for operation in item.values()
         if path != HLS_PATH
     }
     asked: dict[Access, list[dict[str, list[str]]]] = {
@@ -117,7 +120,7 @@ def test_the_description_asks_for_the_same_keys_as_the_table(document: Any) -> N
         Access.OPERATOR: keys,
         Access.OWNER: [*keys, {"accountToken": []}],
     }
-    assert described == {route.path: asked[route.access] for route in ROUTES}
+    assert described == {route.path: asked[route.access] for route in (*ROUTES, *CALLBACKS)}
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)

@@ -35,8 +35,11 @@ from vws.namespaces.dispatcher import Dispatcher
 from vws.namespaces.room import room_events
 from vws.namespaces.signaling import signaling_events
 from vws.nginx_files import NginxFiles
+from vws.nginx_stat import NginxStat
+from vws.notices import Notices
 from vws.reload import Reloader
 from vws.rooms import Rooms
+from vws.rtmp import Rtmp
 from vws.signaling import Signaling
 from vws.state.base import LiveState, StateLimits
 from vws.state.memory import MemoryState
@@ -50,6 +53,7 @@ __all__ = ["create_app"]
 PROJECT = Path(__file__).resolve().parent.parent
 PING_INTERVAL, PING_TIMEOUT = 5, 10
 SWEEP_EVERY = 5
+LOOK_AFTER_RTMP_EVERY = 5
 SITE_TIMEOUT, NGINX_TIMEOUT = 5, 5
 
 
@@ -74,6 +78,21 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
         counters=counters,
     )
     server.drive(dispatcher)
+    sites = StreamSites(timeout=SITE_TIMEOUT, at_once=config.max_logins)
+    access = StreamAccess(accounts, sites)
+    rtmp = Rtmp(
+        state,
+        accounts,
+        access=access,
+        attempts=attempts,
+        notices=Notices(state, accounts, sites=sites, spawn=gevent.spawn, clock=_now),
+        announcer=announcer,
+        deliver=server.deliver,
+        stat=NginxStat(config.nginx_stat),
+        hls_path=config.nginx_hls_path,
+        clock=_now,
+        shared_channels=config.shared_channels,
+    )
     reloader = Reloader(accounts, gatekeeper, drop=server.drop)
     app = _flask(config)
     services = http.Services(
@@ -89,11 +108,12 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
         ready=partial(_ready, database, accounts),
         clock=_now,
         started_at=_now(),
-        hls=_hls(config, state, accounts, attempts=attempts) if config.nginx_host else None,
+        hls=_hls(config, state, access, attempts=attempts) if config.nginx_host else None,
+        rtmp=rtmp if config.nginx_host else None,
     )
     http.register(app, services)
     socketio = _mount(app, server, config)
-    _start(config, reloader, state)
+    _start(config, reloader, state, rtmp)
     return app, socketio
 
 
@@ -115,6 +135,7 @@ def _state_limits(config: Config) -> StateLimits:
         channels_per_client=config.max_channels_per_client,
         history_ttl=config.chat_history_ttl * 1000,
         viewers=config.max_viewers,
+        rtmp_update=config.nginx_update_interval * 1000,
     )
 
 
@@ -139,11 +160,10 @@ def _gatekeeper(
     )
 
 
-def _hls(config: Config, state: LiveState, accounts: AccountDirectory, *, attempts: FailedAttempts) -> Hls:
-    sites = StreamSites(timeout=SITE_TIMEOUT, at_once=config.max_logins)
+def _hls(config: Config, state: LiveState, access: StreamAccess, *, attempts: FailedAttempts) -> Hls:
     return Hls(
         state,
-        access=StreamAccess(accounts, sites),
+        access=access,
         files=NginxFiles(config.nginx_host, config.nginx_key, timeout=NGINX_TIMEOUT),
         attempts=attempts,
         clock=_now,
@@ -239,15 +259,23 @@ def _ready(database: Any, accounts: AccountDirectory) -> dict[str, str]:
     return {"database": problem, "accounts": "" if accounts.loaded else "not loaded yet"}
 
 
-def _start(config: Config, reloader: Reloader, state: LiveState) -> None:
+def _start(config: Config, reloader: Reloader, state: LiveState, rtmp: Rtmp) -> None:
     """Load the accounts, and go on trying beside everything else when the database is down."""
     with suppress(Unavailable):
         reloader.reload()
     gevent.spawn(reloader.reload_until_loaded, lambda: gevent.sleep(config.account_retry))
     gevent.spawn(_sweep, state)
+    if config.nginx_host:
+        gevent.spawn(_look_after, rtmp, min(config.nginx_update_interval, LOOK_AFTER_RTMP_EVERY))
 
 
 def _sweep(state: LiveState) -> None:
     while True:
         gevent.sleep(SWEEP_EVERY)
         state.sweep(when=_now())
+
+
+def _look_after(rtmp: Rtmp, seconds: int) -> None:
+    while True:
+        gevent.sleep(seconds)
+        rtmp.look_after()

@@ -29,7 +29,7 @@ class StreamAccess:
         account's site does not say.
         """
         account = self.account(name)
-        if self._is_token(token, account):
+        if self.is_token(token, account):
             return account
         if pin and self._is_pin(pin, account, stream, use):
             return self._still(account)
@@ -44,7 +44,8 @@ class StreamAccess:
             raise Refused("the account is suspended", code="suspended")
         return found
 
-    def _is_token(self, token: str, account: Account) -> bool:
+    def is_token(self, token: str, account: Account) -> bool:
+        """Tell whether the token opens all of the account's streams: its own, or STATIC_TOKEN."""
         static = self._accounts.static
         wanted = [account.token, *([static.token] if static else [])]
         given = (token, token.removesuffix(SNAPSHOT))

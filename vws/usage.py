@@ -11,13 +11,14 @@ from vws.core.ice import IceReport
 from vws.core.ledger import Usage
 from vws.core.wire import listings
 from vws.reload import ReloadResult
-from vws.state.base import ChannelView, LiveState, RoomView
+from vws.state.base import ChannelView, LiveState, RoomView, RtmpView
 
 __all__ = [
     "describe_server",
     "list_channels",
     "list_connections",
     "list_rooms",
+    "list_rtmp",
     "show_account",
     "show_everything",
     "show_live",
@@ -34,7 +35,8 @@ FEATURES = ("signaling", "rooms", "chat", "moderation", "accounts", "plans", "ap
 
 def describe_server(config: Config, report: IceReport | None, *, when: int) -> Payload:
     """Say what this server is; ``report`` is its last STUN and TURN test."""
-    features = [*FEATURES, *(["enforce-sdp"] if config.enforce_sdp else [])]
+    more = {"enforce-sdp": config.enforce_sdp, "rtmp": config.nginx_host, "hls": config.nginx_host}
+    features = [*FEATURES, *(name for name, enabled in more.items() if enabled)]
     nginx = bool(config.nginx_host)
     return listings.server_info(__version__, features, nginx=nginx, report=report, when=when)
 
@@ -58,7 +60,7 @@ def list_connections(state: LiveState) -> Listing:
 
 
 def list_channels(state: LiveState) -> Listing:
-    """List the channels that have a broadcaster."""
+    """List the channels that have a broadcaster, the WebRTC ones."""
     return [
         (
             channel.name,
@@ -74,6 +76,23 @@ def list_channels(state: LiveState) -> Listing:
     ]
 
 
+def list_rtmp(state: LiveState) -> Listing:
+    """List the RTMP streams that have a publisher; nobody there has a peerID."""
+    return [
+        (
+            stream.name,
+            listings.channel(
+                _rtmp(stream),
+                publisher="",
+                published_at=stream.published_at,
+                peers=stream.players + 1,
+                account=stream.account,
+            ),
+        )
+        for stream in state.rtmp_streams()
+    ]
+
+
 def sum_up_usage(state: LiveState) -> dict[str, Payload]:
     """Show the use of every account that uses something, or was refused something since the start."""
     used, refused = state.usage(), state.issues()
@@ -84,14 +103,18 @@ def sum_up_usage(state: LiveState) -> dict[str, Payload]:
 
 
 def show_everything(state: LiveState) -> Payload:
-    """Put the three lists above into one answer."""
-    return listings.overview(list_connections(state), sum_up_usage(state), list_channels(state))
+    """Put the lists above into one answer."""
+    return listings.overview(
+        list_connections(state), sum_up_usage(state), channels=list_channels(state), rtmp=list_rtmp(state)
+    )
 
 
 def show_account(state: LiveState, account: Account) -> Payload:
     """Show an account's owner its status, plan, use, and the parameters of its live channels by name."""
     streams = {channel.name: channel.params for channel in _live(state) if channel.account == account.label}
-    return listings.account_status(account, stats=sum_up_usage(state).get(account.label), streams=streams)
+    rtmp = {one.name: _rtmp(one) for one in state.rtmp_streams() if one.account == account.label}
+    stats = sum_up_usage(state).get(account.label)
+    return listings.account_status(account, stats=stats, streams=streams, rtmp=rtmp)
 
 
 def list_rooms(state: LiveState) -> list[Payload]:
@@ -112,6 +135,10 @@ def summarize_reload(result: ReloadResult) -> Payload:
 
 def _live(state: LiveState) -> list[ChannelView]:
     return [channel for channel in state.channels() if channel.publisher is not None]
+
+
+def _rtmp(stream: RtmpView) -> Payload:
+    return listings.rtmp_stream(stream.shown, stream.params, published_at=stream.published_at)
 
 
 def _peers(channel: ChannelView) -> Payload:

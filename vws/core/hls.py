@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 from vws.core.wire.parse import is_name
 
-__all__ = ["INDEX", "PLAYLIST_TYPE", "HlsFile", "media_type", "parse_path", "playlist_for", "rewrite"]
+__all__ = [
+    "INDEX",
+    "PLAYLIST_TYPE",
+    "HlsFile",
+    "is_folder",
+    "media_type",
+    "parse_path",
+    "playlist_for",
+    "rewrite",
+]
 
 INDEX = "index.m3u8"
 """The playlist that a viewer begins with; the only file that a token or a pin opens."""
@@ -39,7 +48,7 @@ class HlsFile:
 def parse_path(path: str) -> HlsFile | None:
     """Read ``account/stream/file``; None for whatever could lead anywhere else."""
     match path.split("/"):
-        case [account, stream, name] if _is_folder(account) and _is_folder(stream) and _FILE.fullmatch(name):
+        case [account, stream, name] if is_folder(account) and is_folder(stream) and _FILE.fullmatch(name):
             return HlsFile(account, stream, name)
     return None
 
@@ -66,7 +75,8 @@ def playlist_for(playlist: str, session: str, *, bandwidth: int) -> str:
     return rewrite(f"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH={bandwidth}\n{INDEX}\n", session)
 
 
-def _is_folder(name: str) -> bool:
+def is_folder(name: str) -> bool:
+    """Say whether a name can be a folder's, and leads nowhere else."""
     return is_name(name) and not _NO_FOLDER.match(name)
 
 

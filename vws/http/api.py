@@ -15,6 +15,7 @@ from vws.http import pages
 from vws.http.access import Door
 from vws.http.answers import json_answer, same_origin, status_of
 from vws.http.metrics import CONTENT_TYPE, Metrics
+from vws.http.nginx import Callbacks
 from vws.http.services import Services
 
 __all__ = ["Api"]
@@ -33,6 +34,7 @@ class Api:
         self._state = services.state
         self._door = door
         self._metrics = Metrics(services)
+        self._callbacks = Callbacks(services.rtmp)
         self._description = _describe()
 
     def index(self) -> Response:
@@ -78,7 +80,7 @@ class Api:
         return json_answer(usage.list_connections(self._state))
 
     def channels(self) -> Response:
-        return json_answer(usage.list_channels(self._state))
+        return json_answer([*usage.list_channels(self._state), *usage.list_rtmp(self._state)])
 
     def stats(self) -> Response:
         return json_answer(usage.sum_up_usage(self._state))
@@ -121,6 +123,21 @@ class Api:
 
     def description(self) -> Response:
         return json_answer(self._description)
+
+    def on_publish(self) -> Response:
+        return self._callbacks.publish()
+
+    def on_publish_done(self) -> Response:
+        return self._callbacks.publish_done()
+
+    def on_play(self) -> Response:
+        return self._callbacks.play()
+
+    def on_play_done(self) -> Response:
+        return self._callbacks.play_done()
+
+    def on_update(self) -> Response:
+        return self._callbacks.update()
 
     def demo(self) -> Response:
         return pages.demo_list(self._services.config)

@@ -20,7 +20,7 @@ from vws.http.api import Api
 from vws.http.hls import register_hls
 from vws.http.services import Services
 
-__all__ = ["ROUTES", "Route", "register"]
+__all__ = ["CALLBACKS", "ROUTES", "Route", "register"]
 
 LINE_RATE = Rate(1, burst=100)
 """Lines of the log that refusals of one route may take."""
@@ -28,7 +28,7 @@ LINE_RATE = Rate(1, burst=100)
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One address, with or without a slash at its end; GET only."""
+    """One address, with or without a slash at its end, for GET only or for POST only."""
 
     path: str
     access: Access
@@ -57,6 +57,15 @@ ROUTES = (
     Route("/socket.io/socket.io.min.js", Access.OPEN, Api.client_minified),
 )
 
+CALLBACKS = (
+    Route("/nginx/on_publish", Access.OPERATOR, Api.on_publish),
+    Route("/nginx/on_publish_done", Access.OPERATOR, Api.on_publish_done),
+    Route("/nginx/on_play", Access.OPERATOR, Api.on_play),
+    Route("/nginx/on_play_done", Access.OPERATOR, Api.on_play_done),
+    Route("/nginx/on_update", Access.OPERATOR, Api.on_update),
+)
+"""What nginx calls, by POST."""
+
 
 def register(app: Flask, services: Services) -> None:
     """Put every route into the app, with its check in front of it."""
@@ -64,12 +73,12 @@ def register(app: Flask, services: Services) -> None:
     api = Api(services, door)
     register_answers(app, services.config)
     register_hls(app, services.hls, door)
-    for route in ROUTES:
+    for method, route in [*(("GET", each) for each in ROUTES), *(("POST", each) for each in CALLBACKS)]:
         app.add_url_rule(
             route.path,
             endpoint=route.path,
             view_func=_view(route, api, door),
-            methods=["GET"],
+            methods=[method],
             strict_slashes=False,
             provide_automatic_options=False,
         )

@@ -13,6 +13,7 @@ from vws.hls import Hls
 from vws.ice import IceServers
 from vws.ice_check import IceCheck
 from vws.reload import ReloadResult
+from vws.rtmp import Rtmp
 from vws.state.base import LiveState
 
 __all__ = ["Services"]
@@ -25,7 +26,8 @@ class Services:
     ``attempts`` are counted together with those to connect: a token is guessed at either door.
     ``reload`` raises `Unavailable`; ``ready`` gives each component this server depends on with what is wrong
     with it, "" when nothing is; ``clock`` tells milliseconds since the epoch; ``messages_sent`` counts
-    since the start, one for each recipient; ``started_at`` is when that was; ``hls`` is None without nginx.
+    since the start, one for each recipient; ``started_at`` is when that was; ``hls`` and ``rtmp`` are None
+    without nginx.
     """
 
     config: Config
@@ -41,3 +43,4 @@ class Services:
     clock: Callable[[], int]
     started_at: int
     hls: Hls | None = None
+    rtmp: Rtmp | None = None

@@ -7,6 +7,7 @@ from typing import Any
 
 from vws.core.account_rows import LIMIT_KEYS, Problem
 from vws.core.accounts import Account, Plan
+from vws.core.commands import StreamParams
 from vws.core.ice import IceReport, IceResult
 from vws.core.ledger import Usage
 
@@ -21,6 +22,8 @@ __all__ = [
     "reload_failed",
     "reloaded",
     "room",
+    "rtmp_shown",
+    "rtmp_stream",
     "server_info",
     "server_live",
     "usage",
@@ -90,6 +93,19 @@ def channel(
     return {**params, "publisher": publisher, "time": published_at, "peers": peers, "account": account}
 
 
+def rtmp_shown(hls: str) -> Payload:
+    """Tell viewers what an RTMP stream is; ``hls`` is its address on this server."""
+    return {"type": "rtmp", "hls": hls}
+
+
+def rtmp_stream(shown: Mapping[str, Any], params: StreamParams, *, published_at: int) -> Payload:
+    """Describe a live RTMP stream, with what is known of its rates and its picture."""
+    measured = {"bitrate": params.bitrate, "audioBitrate": params.audio_bitrate}
+    picture = {"width": params.width, "height": params.height, "frameRate": params.frame_rate}
+    known = {key: value for key, value in picture.items() if value}
+    return {**shown, **measured, **known, "time": published_at}
+
+
 def usage(used: Usage, issues: Mapping[str, int]) -> Payload:
     """Show what one account uses, rates in kbps; ``issues`` only when there are some."""
     shown: Payload = {
@@ -108,19 +124,22 @@ def plan_limits(plan: Plan) -> Payload:
     return {key: limit for key, limit in limits.items() if limit is not None}
 
 
-def account_status(account: Account, *, stats: Payload | None, streams: Mapping[str, Any]) -> Payload:
+def account_status(
+    account: Account, *, stats: Payload | None, streams: Mapping[str, Any], rtmp: Mapping[str, Any]
+) -> Payload:
     """Show an account to its owner; ``stats`` is left out when there are none."""
     shown: Payload = {
         "account": account.label,
         "status": "Inactive" if account.suspended else "Active",
         "webrtc": dict(streams),
+        "rtmp": dict(rtmp),
         "plan": plan_limits(account.plan),
     }
     return shown if stats is None else {**shown, "stats": stats}
 
 
-def overview(connections: list[Any], stats: Payload, channels: list[Any]) -> Payload:
-    return {"connections": connections, "stats": stats, "webrtc": channels}
+def overview(connections: list[Any], stats: Payload, *, channels: list[Any], rtmp: list[Any]) -> Payload:
+    return {"connections": connections, "stats": stats, "webrtc": channels, "rtmp": rtmp}
 
 
 def participant(name: str, joined_at: int) -> Payload:

@@ -1,0 +1,55 @@
+"""nginx's callbacks over HTTP: its answers are statuses, 2xx for yes and all others for no."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from flask import Response, request
+
+from vws.core.rtmp import RtmpKind
+from vws.core.wire.nginx import NginxCall, parse_call
+from vws.errors import NotFound, VWSError
+from vws.http.answers import text_answer
+from vws.rtmp import Rtmp
+
+__all__ = ["Callbacks"]
+
+NO = 403
+
+
+class Callbacks:
+    """Answers nginx; without an nginx there is nothing at these addresses."""
+
+    def __init__(self, rtmp: Rtmp | None) -> None:
+        self._rtmp = rtmp
+
+    def publish(self) -> Response:
+        return _answer(partial(self._module.enter, kind=RtmpKind.PUBLISH))
+
+    def publish_done(self) -> Response:
+        return _answer(partial(self._module.leave, kind=RtmpKind.PUBLISH))
+
+    def play(self) -> Response:
+        return _answer(partial(self._module.enter, kind=RtmpKind.PLAY))
+
+    def play_done(self) -> Response:
+        return _answer(partial(self._module.leave, kind=RtmpKind.PLAY))
+
+    def update(self) -> Response:
+        return _answer(self._module.update)
+
+    @property
+    def _module(self) -> Rtmp:
+        if self._rtmp is None:
+            raise NotFound("Not Found")
+        return self._rtmp
+
+
+def _answer(act: Callable[[NginxCall], None]) -> Response:
+    """Carry out a callback; of a field that is repeated only nginx's own counts, which comes first."""
+    try:
+        act(parse_call(request.form.to_dict(flat=True)))
+    except VWSError as refusal:
+        return text_answer(refusal.message, NO)
+    return text_answer("OK")
