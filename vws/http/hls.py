@@ -6,6 +6,7 @@ import logging
 import re
 
 from flask import Flask, Response, request
+from werkzeug.routing import PathConverter
 
 from vws import logs
 from vws.core.hls import PLAYLIST_TYPE, media_type
@@ -15,7 +16,7 @@ from vws.http.access import Door
 
 __all__ = ["PATH", "register_hls"]
 
-PATH = "/hls/<path:path>"
+PATH = "/hls/<anything:path>"
 METHODS = ("GET", "HEAD", "OPTIONS")
 
 ASKED = ("If-Modified-Since", "If-None-Match", "If-Range")
@@ -26,6 +27,13 @@ PIECE_AGE = 10
 """Seconds that a piece of video may be used again: names begin anew with every broadcast."""
 
 PREFLIGHT_AGE = 3600
+
+
+class _Anything(PathConverter):
+    """A path however odd: it is refused as any other, and not by the router in words of its own."""
+
+    regex = "(?s:.*)"
+    part_isolating = False
 
 
 def register_hls(app: Flask, hls: Hls | None, door: Door) -> None:
@@ -40,6 +48,7 @@ def register_hls(app: Flask, hls: Hls | None, door: Door) -> None:
             logs.event("hls-failed", level=logging.WARNING, path=path, reason=failure.message)
             raise
 
+    app.url_map.converters["anything"] = _Anything
     app.add_url_rule(
         PATH,
         endpoint=PATH,
