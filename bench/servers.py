@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -24,7 +24,7 @@ from typing import Any
 from bench.loop import Failed
 from bench.process import children, cpu_seconds, resident_kb
 
-__all__ = ["ROOT", "Contender", "Launch", "Server", "attached", "started"]
+__all__ = ["ROOT", "TOKEN", "Contender", "Launch", "Server", "attached", "free_port", "started"]
 
 ROOT = Path(__file__).resolve().parents[1]
 PEER = ROOT / "bench" / "peer"
@@ -49,6 +49,7 @@ class Launch:
     source: Path = ROOT
     login_url: str = ""
     certificate: str = ""  # path of .key and .crt without the ending; blank: plain HTTP
+    settings: Mapping[str, str] = field(default_factory=dict)  # more of them, for ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class Server:
 def started(contender: Contender, launch: Launch) -> Iterator[Server]:
     """Run a server while the block lasts; Failed, with its log, when it does not start."""
     with tempfile.TemporaryDirectory(prefix="vws-bench-", ignore_cleanup_errors=True) as folder:
-        port = _free_port()
+        port = free_port()
         log = Path(folder, "server.log")
         process = _spawn(contender, launch, port=port, log=log)
         try:
@@ -151,6 +152,7 @@ def _ours(launch: Launch) -> tuple[list[str], dict[str, str]]:
         "API_KEY": API_KEY,
         "STATIC_ACCOUNT": ACCOUNT,
         "STATIC_LOGIN": launch.login_url,
+        **launch.settings,
     }
     return [sys.executable, "-m", "gunicorn", "-c", config, "app:app"], settings
 
@@ -185,7 +187,7 @@ def _trusting() -> ssl.SSLContext:
     return context
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Return a free port, outside the range that outgoing connections draw from."""
     while True:
         port = random.randrange(20000, 30000)  # noqa: S311  # no secret
