@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 COVERAGE ?=
 ARGS ?=
 
-.PHONY: help setup setup-tests run test style format types coverage check bench-setup bench bench-smoke soak
+.PHONY: help setup setup-tests run test style format types coverage check bench-setup bench bench-hls bench-smoke soak
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -48,6 +48,9 @@ bench: bench-setup ## measure this server against Node and write docs/performanc
 
 bench-smoke: bench-setup ## the same in seconds, only to see that it works
 	@$(PYTHON) -m bench --scale smoke --raw bench/results/smoke.json $(ARGS)
+
+bench-hls: setup-tests ## measure what viewers of HLS cost, in memory above all
+	@$(PYTHON) -m bench.hls $(ARGS)
 
 soak: setup-tests ## hold thousands of clients for ten minutes, then have them all come back at once
 	@$(PYTHON) -m bench.soak $(ARGS)

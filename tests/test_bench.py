@@ -40,3 +40,11 @@ def test_every_figure_is_measured_and_reported(tmp_path: Path, monkeypatch: pyte
     assert "| clients lost | 0 | 0 | yes |" in report
     assert "| storm: clients and players the server counts | 20 and 18 | 20 and 18 | yes |" in report
     assert len(list((tmp_path / "performance").glob("*.svg"))) == 3
+
+
+@pytest.mark.timeout(300)
+def test_memory_stays_flat_while_200_viewers_pull_a_stream() -> None:
+    need("nginx")
+    measured = run("bench.hls", "--viewers", "200", "--bitrate", "200", "--piece", "5", "--seconds", "20")
+    assert measured.returncode == 0, measured.stdout + measured.stderr
+    assert "200 viewers counted, 0 of them with errors" in measured.stdout
