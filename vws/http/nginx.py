@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from urllib.parse import parse_qsl
 
 from flask import Response, request
 
 from vws.core.rtmp import RtmpKind
 from vws.core.wire.nginx import NginxCall, parse_call
-from vws.errors import NotFound, VWSError
+from vws.errors import BadInput, NotFound, VWSError
 from vws.http.answers import text_answer
 from vws.rtmp import Rtmp
 
 __all__ = ["Callbacks"]
 
 NO = 403
+MAX_FIELDS = 500
 
 
 class Callbacks:
@@ -47,9 +49,17 @@ class Callbacks:
 
 
 def _answer(act: Callable[[NginxCall], None]) -> Response:
-    """Carry out a callback; of a field that is repeated only nginx's own counts, which comes first."""
     try:
-        act(parse_call(request.form.to_dict(flat=True)))
+        act(parse_call(_form(request.get_data())))
     except VWSError as refusal:
         return text_answer(refusal.message, NO)
     return text_answer("OK")
+
+
+def _form(body: bytes) -> dict[str, str]:
+    """Read a form; of a field that is repeated only nginx's own counts, which comes first."""
+    try:
+        fields = parse_qsl(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except ValueError:
+        raise BadInput("the form has too many fields") from None
+    return dict(reversed(fields))

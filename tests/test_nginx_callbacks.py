@@ -1,0 +1,364 @@
+"""nginx's callbacks as requests: what they must hold, whom sites let in, and who waits for whom."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+import requests
+
+from tests.conftest import Clients, MakeServer, finishing
+from tests.support.raw import Raw
+from tests.support.raw_site import RawSite, json_answer, raw_site
+from tests.support.server import Server, row, until
+from vws.accounts import AccountDirectory
+from vws.config import Config
+from vws.core.account_rows import AccountRow, Rows
+from vws.core.rtmp import RtmpClient, RtmpKind
+from vws.http.routes import CALLBACKS
+from vws.notices import Notices
+from vws.state.base import StateLimits
+from vws.state.memory import MemoryState
+from vws.stream_sites import StreamSites
+
+PATHS = [route.path for route in CALLBACKS]
+KEY = "key"
+UPDATES = "1"
+
+
+@pytest.fixture(scope="module")
+def module_site() -> Iterator[RawSite]:
+    with raw_site() as site:
+        yield site
+
+
+@pytest.fixture
+def site(module_site: RawSite) -> RawSite:
+    """Return a site for `streamUrl` and `notifyUrl` that knows nothing yet."""
+    module_site.reset()
+    module_site.answer = json_answer(200, {})
+    return module_site
+
+
+@pytest.fixture(scope="module")
+def module_server(
+    start_server: MakeServer, module_site: RawSite, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    accounts = [
+        row("Acme", broadcastPin=1234, playbackPin="out"),
+        row("Fresh paint"),
+        row("Site", streamUrl=f"{module_site.url}?shop=1"),
+        row("Told", broadcastPin="in", notifyUrl=f"{module_site.url}?shop=2"),
+    ]
+    server = start_server(
+        NGINX_HOST="http://127.0.0.1:9",
+        NGINX_HLS_PATH=str(tmp_path_factory.mktemp("hls")),
+        NGINX_UPDATE_INTERVAL=UPDATES,
+        AUTH_RATE_LIMIT="0",
+        accounts=accounts,
+    )
+    with finishing([server]):
+        yield server
+
+
+@pytest.fixture
+def server(module_server: Server) -> Iterator[Server]:
+    yield module_server
+    module_server.idle()  # nobody sends updates here: whoever was let in is gone in seconds
+
+
+def call(server: Server, what: str, name: str, arguments: str = "", *, client: int = 3) -> requests.Response:
+    """Post what nginx would."""
+    kind = {"on_publish": "publish", "on_play": "play", "on_update": "update_publish"}.get(what, what[3:])
+    head = "app=live&flashver=&swfurl=&tcurl=&pageurl=&addr=127.0.0.1"
+    form = f"{head}&clientid={client}&call={kind}&name={name}&type=live&{arguments}"
+    return server.post(f"/nginx/{what}", form.encode(), apikey=KEY)
+
+
+def streams(server: Server) -> list[str]:
+    return [name for name, _ in server.api("/channels")]
+
+
+# --- the door ---
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_callbacks_need_the_key(make_server: MakeServer, path: str) -> None:
+    server = make_server(VWS_ENV="production", API_KEY=KEY, NGINX_HOST="http://127.0.0.1:9")
+    assert server.post(path, b"name=Acme/Stage").status_code == 401
+    for key in ("", "wrong"):
+        assert server.post(path, b"name=Acme/Stage", apikey=key).status_code == 401
+    assert server.post(path, b"", apikey=KEY).status_code == 403
+
+
+def test_without_nginx_nothing_is_there(make_server: MakeServer) -> None:
+    server = make_server()
+    for path in PATHS:
+        assert server.post(path, b"clientid=1&name=Acme/Stage").status_code == 404
+        assert server.get(path).status_code == 405
+
+
+NAMES = [
+    "", "/", "Acme", "Acme/", "//", "/Stage", "Acme/..", "Acme/.", "../Stage", "..%2fStage", "Acme/a/b",
+    "Acme/a%2fb", "Acme%2f..%2f..%2fetc", "Acme/.hidden", ".git/Stage", "Acme/a%00b", "Acme/a%0ab",
+    "Acme/a%5cb", "Acme/%ff%fe", "Acme/" + "x" * 256, "Acme/" + "%c3%a4" * 128, "A" * 256 + "/Stage",
+    "__proto__/Stage", "Nobody/Stage",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_that_are_no_streams_are_refused(server: Server, name: str) -> None:
+    folder = Path(server.settings["NGINX_HLS_PATH"])
+    before = sorted(folder.parent.rglob("*"))
+    assert call(server, "on_publish", name, "token=static-token&pin=1234").status_code == 403
+    assert call(server, "on_update", name, "token=static-token").status_code == 403
+    assert streams(server) == []
+    assert sorted(folder.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize("client", ["", "-1", "x", "1" * 21, "1%0a"])
+def test_a_client_needs_a_number(server: Server, client: str) -> None:
+    form = f"name=Acme/Stage&pin=1234&clientid={client}"
+    assert server.post("/nginx/on_publish", form.encode()).status_code == 403
+
+
+def test_the_accounts_folder_is_made_once_somebody_is_let_in(server: Server) -> None:
+    folder = Path(server.settings["NGINX_HLS_PATH"]) / "Fresh paint"
+    assert call(server, "on_publish", "Fresh paint/Stage", "pin=wrong").status_code == 403
+    assert not folder.exists()
+    for _ in range(2):
+        assert call(server, "on_publish", "Fresh paint/Stage", "token=Fresh paint-token").ok
+        assert folder.is_dir()
+        assert call(server, "on_publish_done", "Fresh paint/Stage").ok
+
+
+def test_a_folder_that_cannot_be_made_is_told(make_server: MakeServer) -> None:
+    server = make_server(NGINX_HOST="http://127.0.0.1:9", NGINX_HLS_PATH="/nowhere/hls")
+    assert call(server, "on_publish", "_static/Stage", "token=static-token").status_code == 403
+    server.wait_log("warning rtmp-failed .*No such file or directory")
+    assert streams(server) == []
+
+
+def test_of_repeated_fields_the_first_counts(server: Server) -> None:
+    tail = "name=Site/Stage&clientid=9&addr=9.9.9.9&pin=wrong&token=static-token"
+    assert call(server, "on_publish", "Acme/Stage", f"pin=1234&{tail}").ok
+    assert streams(server) == ["Stage"]
+    assert call(server, "on_publish_done", "Acme/Stage", "pin=1234&" + tail, client=9).ok
+    assert streams(server) == ["Stage"]
+    assert call(server, "on_publish_done", "Acme/Stage").ok
+    assert call(server, "on_publish", "Acme/Stage", "pin=wrong&pin=1234").status_code == 403
+
+
+def test_callbacks_in_http_1_0_are_answered(server: Server) -> None:
+    body = b"clientid=3&name=//Acme/Stage&pin=1234"
+    for path in ("on_publish", "on_publish_done"):
+        head = (
+            f"POST /nginx/{path}?apikey={KEY} HTTP/1.0\r\nHost: 127.0.0.1\r\nConnection: Close\r\n"
+            f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        with Raw(server) as raw:
+            raw.send(head.encode() + body)
+            assert raw.status() == 200
+            raw.all()
+
+
+PASSES = [
+    ("on_publish", "pin=1234"),
+    ("on_publish", "token=Acme-token"),
+    ("on_publish", "token=static-token"),
+    ("on_publish", "token=Acme-token/stream"),
+    ("on_publish", "token=wrong&pin=1234"),
+    ("on_publish", "token=Acme-token&pin=wrong"),
+    ("on_play", "pin=out"),
+    ("on_update", "pin=1234"),
+]
+FAILS = [
+    ("on_publish", ""),
+    ("on_publish", "pin=&token="),
+    ("on_publish", "pin=out"),
+    ("on_publish", "pin=1234.0"),
+    ("on_publish", "token=Site-token"),
+    ("on_publish", "token=/stream"),
+    ("on_publish", "token=Acme-token/stream/stream"),
+    ("on_play", "pin=1234"),
+    ("on_update", "pin=out"),
+]
+
+
+@pytest.mark.parametrize(("what", "arguments"), PASSES)
+def test_a_right_token_or_pin_lets_in(server: Server, what: str, arguments: str) -> None:
+    assert call(server, what, "Acme/Stage", arguments).ok
+    kind = "on_play_done" if what == "on_play" else "on_publish_done"
+    assert call(server, kind, "Acme/Stage").ok
+
+
+@pytest.mark.parametrize(("what", "arguments"), FAILS)
+def test_nothing_else_does(server: Server, what: str, arguments: str) -> None:
+    assert call(server, what, "Acme/Stage", arguments).status_code == 403
+
+
+def test_guessing_pins_is_limited(make_server: MakeServer) -> None:
+    server = make_server(
+        NGINX_HOST="http://127.0.0.1:9", AUTH_RATE_LIMIT="2", accounts=[row("Acme", broadcastPin="in")]
+    )
+    for _ in range(2):
+        assert "neither" in call(server, "on_publish", "Acme/Stage", "pin=guess").text
+    answer = call(server, "on_publish", "Acme/Stage", "pin=in")
+    assert (answer.status_code, answer.text[:17]) == (403, "Too many requests")
+
+
+# --- streamUrl ---
+
+
+def test_the_stream_site_is_asked_for_pins(server: Server, site: RawSite) -> None:
+    site.answer = json_answer(200, {"broadcastPin": 77, "playbackPin": "88"})
+    assert call(server, "on_publish", "Site/Stage", "pin=77").ok
+    assert call(server, "on_play", "Site/Stage", "pin=88", client=4).ok
+    assert call(server, "on_play", "Site/Stage", "pin=77", client=5).status_code == 403
+    head, form = site.calls[0][1], parse_qs(site.bodies[0].decode())
+    assert head.startswith("POST /login?shop=1 HTTP/1.1")
+    assert form == {"token": ["Site-token"], "stream": ["Stage"], "type": ["broadcast"]}
+    assert parse_qs(site.bodies[1].decode())["type"] == ["playback"]
+
+
+BROKEN: dict[str, tuple[bytes, str]] = {
+    "denied": (json_answer(200, {"deny": 1, "info": "Not today", "broadcastPin": "1"}), "Not today"),
+    "status 500": (json_answer(500, {"broadcastPin": "1"}), "the stream site answered 500"),
+    "a redirect": (json_answer(302, {}, "Location: /ok"), "the stream site answered 302"),
+    "no JSON": (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "is not a JSON object"),
+    "an empty pin": (json_answer(200, {"broadcastPin": ""}), "neither the token nor the pin"),
+    "no answer": (b"", "no answer in 5 seconds"),
+}
+
+
+@pytest.mark.parametrize(("answer", "why"), BROKEN.values(), ids=BROKEN)
+def test_a_stream_site_that_does_not_say_yes(
+    server: Server, site: RawSite, clients: Clients, answer: bytes, why: str
+) -> None:
+    site.answer = answer
+    alice = clients.token(server=server)
+    started = time.monotonic()
+    refusal = call(server, "on_publish", "Site/Stage", "pin=1")
+    assert refusal.status_code == 403
+    assert time.monotonic() - started < 6
+    assert alice.call("subscribe", "Alice", "Lobby")["ok"]
+    server.wait_log(f"rtmp-(refused|failed) .*{why}")
+    assert streams(server) == []
+    alice.close()
+
+
+def test_a_slow_site_keeps_nobody_else_waiting(server: Server, site: RawSite, clients: Clients) -> None:
+    site.pace = 1  # a byte a second
+    with Raw(server) as waiting:
+        body = b"clientid=3&name=Site/Stage&pin=1"
+        head = (
+            f"POST /nginx/on_publish HTTP/1.0\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        waiting.send(head.encode() + body)
+        until(lambda: site.calls, what="the site to be asked")
+        started = time.monotonic()
+        alice = clients.token(server=server)
+        assert alice.call("subscribe", "Alice", "Lobby")["ok"]
+        assert call(server, "on_publish", "Acme/Stage", "pin=1234").ok
+        assert time.monotonic() - started < 2
+        assert waiting.status() == 403
+        assert time.monotonic() - started < 6
+    alice.close()
+
+
+# --- notifyUrl ---
+
+
+def told(site: RawSite) -> list[dict[str, Any]]:
+    forms = [parse_qs(body.decode()) for body in site.bodies]
+    assert all(form["token"] == ["Told-token"] for form in forms)
+    return [json.loads(form["streams"][0]) for form in forms]
+
+
+def test_the_notify_site_hears_of_streams_that_begin_and_end(server: Server, site: RawSite) -> None:
+    assert call(server, "on_publish", "Told/Stage", "pin=in").ok
+    until(lambda: site.bodies, what="the first notice")
+    assert call(server, "on_publish_done", "Told/Stage").ok
+    until(lambda: len(site.bodies) == 2, what="the second notice")
+    begun, ended = told(site)
+    assert list(begun) == ["Stage"]
+    assert begun["Stage"]["type"] == "rtmp"
+    assert ended == {}
+    assert site.calls[0][1].startswith("POST /login?shop=2 HTTP/1.1")
+
+
+def test_what_the_notify_site_disconnects_has_to_go(server: Server, site: RawSite) -> None:
+    site.answer = json_answer(
+        200, {"streams": {"Stage": {"disconnect": "Enough"}, "Other": {"disconnect": 1}}}
+    )
+    assert call(server, "on_publish", "Told/Stage", "pin=in").ok
+    assert call(server, "on_publish", "Told/Balcony", "pin=in", client=4).ok
+    server.wait_log("rtmp-dismissed .*stream=Stage reason=Enough")
+    assert call(server, "on_update", "Told/Balcony", "pin=in", client=4).ok
+    refusal = call(server, "on_update", "Told/Stage", "pin=in")
+    assert refusal.status_code == 403
+    assert "Enough" in refusal.text
+    assert streams(server) == ["Balcony"]
+
+
+@pytest.mark.parametrize("streams_told", [[], {"Stage": {"disconnect": ""}}, {"Stage": []}, "Stage", None])
+def test_an_answer_that_disconnects_nobody(server: Server, site: RawSite, streams_told: Any) -> None:
+    site.answer = json_answer(200, {"streams": streams_told})
+    assert call(server, "on_publish", "Told/Stage", "pin=in").ok
+    until(lambda: site.bodies, what="the notice")
+    assert call(server, "on_update", "Told/Stage", "pin=in").ok
+    assert call(server, "on_publish_done", "Told/Stage").ok
+    until(lambda: len(site.bodies) == 2, what="the second notice")
+
+
+def test_a_notify_site_that_is_slow_or_broken_stops_no_stream(server: Server, site: RawSite) -> None:
+    before = len(server.log())
+    site.answer = b""
+    started = time.monotonic()
+    assert call(server, "on_publish", "Told/Stage", "pin=in").ok
+    assert call(server, "on_update", "Told/Stage", "pin=in").ok
+    assert time.monotonic() - started < 2
+    until(lambda: "notify-site-failed account=Told" in server.log()[before:], what="the failure to be logged")
+    assert "no answer in 5 seconds" in server.log()[before:]
+
+
+def test_notices_are_repeated_every_30_seconds_and_when_they_were_not_heard(site: RawSite) -> None:
+    now = 0
+    state = MemoryState(StateLimits())
+    properties = json.dumps({"notifyUrl": site.url})
+    rows = Rows(accounts=(AccountRow(1, "Told", "Told-token", properties),))
+    accounts = AccountDirectory(Config(), lambda: rows)
+    accounts.reload()
+    owner = accounts.by_name("Told")
+    assert owner is not None
+    notices = Notices(
+        state,
+        accounts,
+        sites=StreamSites(timeout=5, at_once=10),
+        spawn=lambda act, *args: act(*args),
+        clock=lambda: now,
+    )
+    client = RtmpClient("Told", "Told", "Stage", RtmpKind.PUBLISH, "1")
+    state.enter_rtmp(client, account=owner, when=0)
+    notices.repeat()
+    assert told(site) == []
+    now = 30_000
+    notices.repeat()
+    notices.repeat()
+    assert [list(streams) for streams in told(site)] == [["Stage"]]
+
+    state.leave_rtmp(client)
+    site.answer = json_answer(500, {})
+    notices.changed("Told")
+    site.answer = json_answer(200, {})
+    now = 60_000
+    notices.repeat()
+    now = 90_000
+    notices.repeat()
+    assert told(site)[1:] == [{}, {}]
