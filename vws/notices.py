@@ -77,7 +77,9 @@ class Notices:
 
     def _tell(self, account: Account) -> None:
         streams = {
-            stream.name: listings.rtmp_stream(stream.shown, stream.params, published_at=stream.published_at)
+            stream.name: listings.rtmp_stream(
+                stream.shown, stream.params, published_at=stream.published_at, viewers=stream.viewers
+            )
             for stream in self._state.rtmp_streams()
             if stream.account == account.label
         }

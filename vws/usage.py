@@ -138,7 +138,9 @@ def _live(state: LiveState) -> list[ChannelView]:
 
 
 def _rtmp(stream: RtmpView) -> Payload:
-    return listings.rtmp_stream(stream.shown, stream.params, published_at=stream.published_at)
+    return listings.rtmp_stream(
+        stream.shown, stream.params, published_at=stream.published_at, viewers=stream.viewers
+    )
 
 
 def _peers(channel: ChannelView) -> Payload:

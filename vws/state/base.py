@@ -104,12 +104,13 @@ class RoomView:
 
 @dataclass(frozen=True, slots=True)
 class RtmpView:
-    """An RTMP stream that is live, as the API lists it."""
+    """An RTMP stream that is live, as the API lists it; ``players`` are those of RTMP, ``viewers`` of HLS."""
 
     name: str
     account: str
     client_id: str
     players: int
+    viewers: int
     published_at: int
     params: StreamParams
     shown: Mapping[str, Any]

@@ -199,7 +199,11 @@ class MemoryState:
         return [channel_view(channel) for channel in self._channels.all()]
 
     def rtmp_streams(self) -> list[RtmpView]:
-        return [rtmp_view(stream, stream.publisher) for stream in self._rtmp.all() if stream.publisher]
+        return [
+            rtmp_view(stream, stream.publisher, self._viewers.count(stream.account, stream.name))
+            for stream in self._rtmp.all()
+            if stream.publisher
+        ]
 
     def rooms(self) -> list[RoomView]:
         return [room_view(room) for room in self._book.all() if room.participants]

@@ -60,6 +60,9 @@ class Viewers:
             del self._viewers[session]
             self._count(viewer.account, viewer.stream, -1)
 
+    def count(self, account: str, stream: str) -> int:
+        return self._of(account)[stream]
+
     def by_stream(self) -> dict[str, dict[str, int]]:
         return {account: dict(streams) for account, streams in self._streams.items()}
 

@@ -34,12 +34,13 @@ def channel_view(channel: Channel) -> ChannelView:
     return ChannelView(channel.name, account, peers, publisher, channel.published_at, channel.params.raw)
 
 
-def rtmp_view(stream: RtmpStream, live: RtmpSeat) -> RtmpView:
+def rtmp_view(stream: RtmpStream, live: RtmpSeat, viewers: int) -> RtmpView:
     return RtmpView(
         stream.name,
         stream.account,
         live.client.client_id,
         len(stream.players),
+        viewers,
         stream.published_at,
         stream.params,
         live.client.shown,

@@ -98,12 +98,14 @@ def rtmp_shown(hls: str) -> Payload:
     return {"type": "rtmp", "hls": hls}
 
 
-def rtmp_stream(shown: Mapping[str, Any], params: StreamParams, *, published_at: int) -> Payload:
-    """Describe a live RTMP stream, with what is known of its rates and its picture."""
+def rtmp_stream(
+    shown: Mapping[str, Any], params: StreamParams, *, published_at: int, viewers: int
+) -> Payload:
+    """Describe a live RTMP stream, with what is known of its rates and its picture; ``viewers`` of HLS."""
     measured = {"bitrate": params.bitrate, "audioBitrate": params.audio_bitrate}
     picture = {"width": params.width, "height": params.height, "frameRate": params.frame_rate}
     known = {key: value for key, value in picture.items() if value}
-    return {**shown, **measured, **known, "time": published_at}
+    return {**shown, **measured, **known, "time": published_at, "viewers": viewers}
 
 
 def usage(used: Usage, issues: Mapping[str, int]) -> Payload:
