@@ -47,7 +47,13 @@ def certificate(tmp_path: Path) -> str:
 
 VARIANTS: dict[str, dict[str, str]] = {
     "all settings": {},
-    "as few as possible": {"API_KEY": "", "NGINX_RTMP": "", "NGINX_KEY": "", "NGINX_STAT": ""},
+    "as few as possible": {
+        "VWS_ENV": "development",
+        "API_KEY": "",
+        "NGINX_RTMP": "",
+        "NGINX_KEY": "",
+        "NGINX_STAT": "",
+    },
     "on this machine": {"NGINX_HOST": "http://127.0.0.1:28080", "NGINX_RTMP": "rtmp://[::1]:21935/app"},
     "IPv6": {"HOST": "::1", "NGINX_STAT": "http://[::1]:28081"},
     "a key of odd characters": {"API_KEY": 'a b"$host;}\\ü%&?#'},
@@ -89,6 +95,7 @@ def check(folder: Path, settings: Mapping[str, str]) -> str:
 REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "no nginx": ({"NGINX_HOST": ""}, "NGINX_HOST must be given"),
     "no folder": ({"NGINX_HLS_PATH": ""}, "NGINX_HLS_PATH must be given"),
+    "no key": ({"API_KEY": ""}, "API_KEY must be given"),
     "a relative folder": ({"NGINX_HLS_PATH": "hls"}, "NGINX_HLS_PATH must be given, and start with /"),
     "a path that is a variable": ({"NGINX_HLS_PATH": "/srv/$hls"}, "nginx cannot use this path"),
     "a path with a quote": ({"NGINX_HLS_PATH": '/srv/"; include /etc/passwd; "'}, "nginx cannot use"),

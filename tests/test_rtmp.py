@@ -113,11 +113,15 @@ def test_a_publisher_that_claims_things_on_connecting_is_refused(rtmp: Rtmp) -> 
 
 
 def test_a_suspended_account_is_refused_and_dropped_while_live(rtmp: Rtmp) -> None:
-    server = rtmp.server(accounts=[row("Acme", broadcastPin="in")])
+    server = rtmp.server(accounts=[row("Acme", broadcastPin="in", playbackPin="out")])
     alice = rtmp.publish(f"Acme/Stage{PIN}").wait_live()
+    bob = rtmp.play("Acme/Stage?pin=out")
+    until(lambda: stats(server)["players"] == 1, what="the player to be counted")
     suspend(server, "Acme")
     alice.wait_ended()
+    bob.wait_ended()
     none_left(server)
+    server.wait_log("rtmp-refused call=play .*suspended")
     server.wait_log("rtmp-refused.*suspended")
     rtmp.publish(f"Acme/Stage{PIN}").wait_ended()
     rtmp.publish("Acme/Stage?token=Acme-token").wait_ended()
@@ -173,7 +177,7 @@ def test_what_nginx_measures_is_counted_and_held_against_the_plan(rtmp: Rtmp) ->
     plan = {**PLAN, "width": 320, "height": 240}
     server = rtmp.server(accounts=[row("Acme", plan=plan, broadcastPin="in")])
     alice = rtmp.publish(f"Acme/Stage{PIN}").wait_live()
-    until(lambda: stats(server)["bitrate"] < 1500, timeout=40, what="the stream to be measured")
+    until(lambda: 0 < stats(server)["bitrate"] < 1500, timeout=40, what="the stream to be measured")
     assert stats(server)["bitrate"] > 0
     ((_, listed),) = server.api("/channels")
     assert (listed["width"], listed["height"], listed["frameRate"]) == (160, 120, 15)

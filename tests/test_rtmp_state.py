@@ -120,8 +120,8 @@ def test_clients_go_with_the_third_update_they_miss(state: LiveState) -> None:
 def test_what_is_measured_counts_for_everybody_on_the_stream(state: LiveState) -> None:
     enter(state, client(1), plan=PLAN)
     enter(state, player(2), plan=PLAN)
-    assert state.measure_rtmp("1", ONE, account=acme(PLAN)) == []
-    assert state.measure_rtmp("2", ONE, account=acme(PLAN)) == []
+    assert state.measure_rtmp("Stage", ONE, account=acme(PLAN)) == []
+    assert state.measure_rtmp("Balcony", ONE, account=acme(PLAN)) == []
     assert state.usage()["Acme"] == Usage(2, 1, 1, 200, 20)
     state.renew_rtmp(client(1), when=1)
 
@@ -138,8 +138,8 @@ def test_what_is_measured_is_held_against_the_plan(
     state: LiveState, params: StreamParams, issues: list[str]
 ) -> None:
     enter(state, client(1), plan=PLAN)
-    assert state.measure_rtmp("1", params, account=acme(PLAN)) == issues
-    assert state.measure_rtmp("1", params, account=acme(PLAN)) == []  # said and counted once
+    assert state.measure_rtmp("Stage", params, account=acme(PLAN)) == issues
+    assert state.measure_rtmp("Stage", params, account=acme(PLAN)) == []  # said and counted once
     assert state.issues() == ({"Acme": {issues[0]: 1}} if issues else {})
     if issues:
         assert refused(state, lambda: state.renew_rtmp(client(1), when=1)).code == "dismissed"

@@ -143,6 +143,8 @@ def nginx_config(config: Config, *, user: str, folder: str = "") -> str:
         raise ConfigError("NGINX_HOST must be given, like http://127.0.0.1:8080")
     if not config.nginx_hls_path.startswith("/"):
         raise ConfigError("NGINX_HLS_PATH must be given, and start with /")
+    if not (config.api_key or config.development):
+        raise ConfigError("API_KEY must be given: without it nothing of nginx's is answered in production")
     hls_path = config.nginx_hls_path.rstrip("/")
     host, rtmp = urlsplit(config.nginx_host), urlsplit(config.nginx_rtmp or "rtmp://0.0.0.0:1935/live")
     return CONFIG.substitute(

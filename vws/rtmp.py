@@ -163,7 +163,7 @@ class Rtmp:
                 self._weigh(account, stream, params)
 
     def _weigh(self, account: Account, stream: RtmpView, params: StreamParams) -> None:
-        issues = self._state.measure_rtmp(stream.client_id, params, account=account)
+        issues = self._state.measure_rtmp(stream.name, params, account=account)
         if issues:
             logs.event("rtmp-dismissed", account=account.label, stream=stream.name, reason=", ".join(issues))
 

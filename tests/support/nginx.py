@@ -37,7 +37,7 @@ KEY = "hls-key"
 MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
 STOP_SECONDS = 10
 START_SECONDS = 20
-UPDATE_SECONDS = 1
+UPDATE_SECONDS = 2
 
 
 def rtmp_settings(folder: Path, **settings: str) -> dict[str, str]:

@@ -204,7 +204,7 @@ class LiveState(Protocol):
     def expire_rtmp(self, *, when: int) -> list[tuple[RtmpClient, list[Fact]]]:
         """Take out the RTMP clients of whom nginx owes three updates."""
 
-    def measure_rtmp(self, client_id: str, params: StreamParams, *, account: Account) -> list[str]:
+    def measure_rtmp(self, stream: str, params: StreamParams, *, account: Account) -> list[str]:
         """Count what a publisher really sends; return for what its plan dismisses it."""
 
     def dismiss_rtmp(self, account: str, stream: str, reason: str) -> bool:

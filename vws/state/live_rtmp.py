@@ -125,15 +125,13 @@ class LiveRtmp:
 
     # --- what they use ---
 
-    def measure(self, client_id: str, params: StreamParams, account: Account) -> list[str]:
+    def measure(self, name: str, params: StreamParams, account: Account) -> list[str]:
         """Count what a publisher really sends; return what the plan has against it, which dismisses it."""
-        found: list[str] = []
-        for stream in self.all():
-            live = stream.publisher
-            if live and live.client.client_id == client_id and stream.account == account.label:
-                self._show(stream, params)
-                found += self._judge(stream, account.plan)
-        return found
+        stream = self._streams.get((account.label, name))
+        if stream is None or stream.publisher is None:
+            return []
+        self._show(stream, params)
+        return self._judge(stream, account.plan)
 
     def dismiss(self, account: str, name: str, reason: str) -> bool:
         """Have a stream's publisher thrown out when nginx asks next; False without one."""

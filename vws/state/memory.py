@@ -175,8 +175,8 @@ class MemoryState:
     def expire_rtmp(self, *, when: int) -> list[tuple[RtmpClient, list[Fact]]]:
         return self._rtmp.expire(when)
 
-    def measure_rtmp(self, client_id: str, params: StreamParams, *, account: Account) -> list[str]:
-        return self._rtmp.measure(client_id, params, account)
+    def measure_rtmp(self, stream: str, params: StreamParams, *, account: Account) -> list[str]:
+        return self._rtmp.measure(stream, params, account)
 
     def dismiss_rtmp(self, account: str, stream: str, reason: str) -> bool:
         return self._rtmp.dismiss(account, stream, reason)
