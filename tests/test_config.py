@@ -230,7 +230,7 @@ def test_secrets_are_shown_nowhere(database: dict[str, str]) -> None:
     assert shown["STATIC_LOGIN"] == "https://shop:****@login.example/check?key=****"
 
 
-@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL", "STATIC_LOGIN", "NGINX_HOST"])
+@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL", "STATIC_LOGIN", "NGINX_HOST", "NGINX_STAT"])
 @pytest.mark.parametrize(
     "value", [f"http//x:{SECRET}@h", f"mysql://u:{SECRET}#x@h/n", f"redis://:{SECRET}/@h:1:2"]
 )
@@ -270,6 +270,7 @@ def test_the_effective_settings_are_described() -> None:
         ({"COTURN_SECRET": "s", "COTURN_PASSWORD": "p"}, "COTURN_PASSWORD is not"),
         ({"COTURN_SERVER": "turn.example:3478"}, "COTURN_SERVER has no credentials"),
         ({"REDIS_URL": "redis://localhost"}, "REDIS_URL does nothing yet"),
+        ({"NGINX_KEY": "key"}, "NGINX_… settings do nothing without NGINX_HOST"),
     ],
 )
 def test_what_is_allowed_but_odd_is_warned_about(variables: dict[str, str], warning: str) -> None:
