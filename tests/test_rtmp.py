@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.conftest import TOKEN, Clients
 from tests.support.nginx import Rtmp, probe
+from tests.support.raw_site import json_answer, raw_site
 from tests.support.server import Server, row, until
 
 PLAN = {"connections": 3, "totalBitrate": 4000, "bitrate": 1500, "audioBitrate": 100}
@@ -130,6 +131,38 @@ def test_a_suspended_account_is_refused_and_dropped_while_live(rtmp: Rtmp) -> No
 
 def suspend(server: Server, name: str) -> None:
     server.run_cli("accounts", "suspend", name)
+
+
+def test_a_publisher_that_the_notify_site_disconnects_stops(rtmp: Rtmp) -> None:
+    with raw_site() as site:
+        site.answer = json_answer(200, {"streams": {"Stage": {"disconnect": "Enough"}}})
+        accounts = [row("Acme", broadcastPin="in", notifyUrl=site.url)]
+        server = rtmp.server(accounts=accounts)
+        alice = rtmp.publish(f"Acme/Balcony{PIN}").wait_live()
+        rtmp.publish(f"Acme/Stage{PIN}").wait_ended()
+        server.wait_log("rtmp-refused .*disconnected by the notify site: Enough")
+        assert alice.running
+        alice.stop()
+        none_left(server)
+
+
+def test_a_stream_site_has_the_last_word_on_pins(rtmp: Rtmp) -> None:
+    with raw_site() as site:
+        site.answer = json_answer(200, {"broadcastPin": 77})
+        server = rtmp.server(accounts=[row("Acme", streamUrl=site.url)])
+        rtmp.publish("Acme/Stage?pin=78").wait_ended()
+        alice = rtmp.publish("Acme/Stage?pin=77").wait_live()
+        alice.stop()
+        none_left(server)
+
+
+def test_a_server_that_speaks_tls_is_called_through_nginx(rtmp: Rtmp) -> None:
+    server = rtmp.server(tls=True, accounts=[row("Acme", broadcastPin="in")])
+    rtmp.publish("Acme/Stage?pin=wrong").wait_ended()
+    alice = rtmp.publish(f"Acme/Stage{PIN}").wait_live()
+    suspend(server, "Acme")
+    alice.wait_ended()
+    none_left(server)
 
 
 def test_a_changed_token_drops_what_it_let_in(rtmp: Rtmp) -> None:
