@@ -105,6 +105,8 @@ LOCAL: Final = Template("""\
         allow 127.0.0.1;
         allow ::1;
         deny all;
+        # Lines of this log would hold the API key.
+        error_log $log emerg;
 
         # What VWS learns bit rates, sizes and frame rates from: its NGINX_STAT.
         location = $path {
@@ -145,11 +147,12 @@ def nginx_config(config: Config, *, user: str, folder: str = "") -> str:
         raise ConfigError("NGINX_HLS_PATH must be given, and start with /")
     if not (config.api_key or config.development):
         raise ConfigError("API_KEY must be given: without it nothing of nginx's is answered in production")
+    log = _quoted(f"{folder}/error.log" if folder else "/var/log/nginx/error.log")
     hls_path = config.nginx_hls_path.rstrip("/")
     host, rtmp = urlsplit(config.nginx_host), urlsplit(config.nginx_rtmp or "rtmp://0.0.0.0:1935/live")
     return CONFIG.substitute(
         user=_word(user, "the user"),
-        log=_quoted(f"{folder}/error.log" if folder else "/var/log/nginx/error.log"),
+        log=log,
         pid=f"pid {_quoted(f'{folder}/nginx.pid')};\n" if folder else "",
         rtmp=_plain(config.nginx_rtmp or "rtmp://this-server/live", "NGINX_RTMP"),
         rtmp_listen=_listen(rtmp.hostname, rtmp.port or 1935),
@@ -162,7 +165,7 @@ def nginx_config(config: Config, *, user: str, folder: str = "") -> str:
         http_listen=_http_listen(host.scheme, host.hostname, host.port),
         tls=_tls(config) if host.scheme == "https" else "",
         guard=_guard(config.nginx_key),
-        local=_local(config) if config.nginx_stat else "",
+        local=_local(config, log) if config.nginx_stat else "",
     )
 
 
@@ -183,12 +186,13 @@ def _own_address(config: Config) -> str:
     return f"{'https' if config.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{config.port}"
 
 
-def _local(config: Config) -> str:
+def _local(config: Config, log: str) -> str:
     stat = urlsplit(config.nginx_stat)
     if stat.scheme != "http" or stat.hostname not in LOOPBACK:
         raise ConfigError("NGINX_STAT must be on this machine, like http://127.0.0.1:8081/stat")
     return LOCAL.substitute(
         listen=_listen(stat.hostname, stat.port or 80),
+        log=log,
         path=_plain(stat.path or "/", "NGINX_STAT"),
         server=_own_address(config),
     )
