@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -15,7 +16,7 @@ import requests
 from tests.conftest import MakeServer, finishing
 from tests.support.raw_site import RawSite
 from tests.support.raw_site import raw_site as run_raw_site
-from tests.support.server import Server, row, until
+from tests.support.server import Runner, Server, row, until
 from vws.accounts import AccountDirectory
 from vws.config import Config
 from vws.core.account_rows import Rows
@@ -245,6 +246,23 @@ def test_what_a_viewer_does_not_take_stays_with_nginx(make_server: MakeServer, f
         viewer.recv(1000)
     until(lambda: faucet.sent == taken or faucet.settled())
     assert server.get("/health").ok
+
+
+@pytest.mark.parametrize(
+    ("runner", "tls"),
+    [(Runner.APP, False), (Runner.APP, True), (Runner.GUNICORN, True), (Runner.WORKER, False)],
+)
+def test_streams_pass_however_the_server_is_run(
+    make_server: MakeServer, upstream: RawSite, runner: Runner, tls: bool
+) -> None:
+    host = upstream.url.removesuffix("/login")
+    server = make_server(
+        runner=runner, tls=tls, VWS_ENV="production", NGINX_HOST=host, accounts=[row("Acme")]
+    )
+    session, body = watch(server), os.urandom(3_000_000)
+    upstream.answer = ok(body)
+    for _ in range(2):
+        assert server.get(PIECE, session=session).content == body
 
 
 # --- sessions over time ---
