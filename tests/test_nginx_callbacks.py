@@ -154,6 +154,17 @@ def test_of_repeated_fields_the_first_counts(server: Server) -> None:
     assert call(server, "on_publish", "Acme/Stage", "pin=wrong&pin=1234").status_code == 403
 
 
+def test_a_form_of_too_many_fields_is_refused(server: Server) -> None:
+    answer = call(server, "on_publish", "Acme/Stage", "pin=1234" + "&a=b" * 500)
+    assert (answer.status_code, answer.text) == (403, "the form has too many fields")
+
+
+def test_an_update_of_somebody_who_does_nothing_changes_nothing(server: Server) -> None:
+    form = b"clientid=3&call=update&name=Acme/Stage&pin=1234"
+    assert server.post("/nginx/on_update", form).ok
+    assert streams(server) == []
+
+
 def test_callbacks_in_http_1_0_are_answered(server: Server) -> None:
     body = b"clientid=3&name=//Acme/Stage&pin=1234"
     for path in ("on_publish", "on_publish_done"):
