@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from vws.factory import create_app
 KEY = "api-key-0815"
 PATHS = ["/demo", *(f"/demo/{name}" for name in DEMOS)]
 PAGES = ["/", *PATHS]
+CALLS = ("broadcast", "watch", "room")
 HTML = {"Accept": "text/html"}
 POLICY = {
     "default-src 'none'",
@@ -24,7 +26,7 @@ POLICY = {
     "style-src 'self'",
     "connect-src 'self'",
     "img-src data:",
-    "media-src blob: mediastream:",
+    "media-src 'self' blob: mediastream:",
     "base-uri 'none'",
     "form-action 'none'",
     "frame-ancestors 'none'",
@@ -116,12 +118,35 @@ def test_without_the_client_the_pages_say_how_to_get_it(tmp_path: Path) -> None:
     environ = {"VWS_ENV": "development", "DATABASE_URL": f"sqlite:///{tmp_path}/vws.db"}
     app, _ = create_app(Config.from_env(environ))
     app.static_folder = str(tmp_path)  # the client was not fetched into this one
-    for name in DEMOS:
+    for name in CALLS:
         answer = app.test_client().get(f"/demo/{name}")
         assert answer.status_code == 200
         assert "deploy/setup.sh" in answer.text
         assert "<script" not in answer.text
     assert app.test_client().get("/demo").status_code == 200
+
+
+def test_the_page_for_hls_knows_its_player_and_does_without(
+    make_server: MakeServer, tmp_path: Path
+) -> None:
+    server = make_server(NGINX_HOST="http://127.0.0.1:1", NGINX_RTMP="rtmp://nginx.example/live")
+    shown = page(server, "/demo/hls").text
+    assert "<code>rtmp://nginx.example/live</code>" in shown
+    assert 'name="account" type="text" value="_static"' in shown
+    assert f'name="token" type="password" value="{TOKEN}"' in shown
+    (library,) = re.findall('data-library="(.*?)"', shown)
+    module = server.get(library)
+    assert module.ok
+    assert "javascript" in module.headers["Content-Type"]
+
+    environ = {"VWS_ENV": "development", "NGINX_HOST": "http://127.0.0.1:1"}
+    app, _ = create_app(Config.from_env({**environ, "DATABASE_URL": f"sqlite:///{tmp_path}/vws.db"}))
+    app.static_folder = str(tmp_path)
+    assert 'data-library=""' in app.test_client().get("/demo/hls").text
+
+
+def test_the_page_for_hls_says_what_it_takes(server: Server) -> None:
+    assert "python -m vws nginx-config" in page(server, "/demo/hls").text
 
 
 # --- headers ---
@@ -140,7 +165,7 @@ def test_pages_run_nothing_but_the_servers_own_scripts(server: Server, path: str
 
 @pytest.mark.parametrize("path", PAGES)
 def test_only_the_pages_of_calls_may_ask_for_the_camera(server: Server, path: str) -> None:
-    allowed = "(self)" if path.startswith("/demo/") else "()"
+    allowed = "(self)" if path.removeprefix("/demo/") in CALLS else "()"
     policy = page(server, path).headers["Permissions-Policy"]
     assert policy == f"camera={allowed}, microphone={allowed}, display-capture={allowed}"
 

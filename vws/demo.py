@@ -21,6 +21,7 @@ DEMOS = {
     "broadcast": {"title": "Broadcast", "about": "Send a camera or a screen to everybody who watches."},
     "watch": {"title": "Watch", "about": "See what is broadcast, by whoever is live in the channel."},
     "room": {"title": "Room", "about": "A call of everybody in the room, with chat."},
+    "hls": {"title": "HLS", "about": "Play what is broadcast by RTMP, from OBS for one."},
 }
 """The pages by name: /demo/<name>."""
 

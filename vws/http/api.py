@@ -151,6 +151,9 @@ class Api:
     def demo_room(self) -> Response:
         return pages.demo_page(self._services.config, "room")
 
+    def demo_hls(self) -> Response:
+        return pages.hls_page(self._services.config)
+
     def client(self) -> Response:
         return pages.client_file("socket.io.js")
 

@@ -5,21 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flask import Response, current_app, make_response, render_template, request, send_from_directory
+from flask import (
+    Response,
+    current_app,
+    make_response,
+    render_template,
+    request,
+    send_from_directory,
+    url_for,
+)
 
 from vws.config import Config
+from vws.core.accounts import STATIC
 from vws.demo import DEMOS, has_demo_account
 from vws.errors import NotFound
 from vws.http.answers import text_answer
 
-__all__ = ["client_file", "demo_list", "demo_page", "index_page", "wants_page"]
+__all__ = ["client_file", "demo_list", "demo_page", "hls_page", "index_page", "wants_page"]
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
-    "media-src blob: mediastream:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "media-src 'self' blob: mediastream:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 DEVICES = ("camera", "microphone", "display-capture")
 CLIENT = Path("vendor", "node_modules", "socket.io-client", "dist")
+HLS_LIBRARY = "vendor/node_modules/hls.js/dist/hls.light.min.mjs"
 CLIENT_AGE = 3600
 """Seconds that browsers may use the client's file without asking again."""
 
@@ -53,6 +63,28 @@ def demo_page(config: Config, name: str) -> Response:
         client_is_here=(_client_folder() / "socket.io.min.js").is_file(),
         **(_credentials(config) if config.development else {}),
     )
+
+
+def hls_page(config: Config) -> Response:
+    """Show the demo of HLS: STATIC_TOKEN opens streams of an account that is always there."""
+    _check_demo(config)
+    return _page(
+        "demo/hls.html",
+        page="hls",
+        pages=DEMOS,
+        title=DEMOS["hls"]["title"],
+        nginx=config.nginx_host,
+        rtmp=config.nginx_rtmp,
+        library=_library(),
+        account=STATIC,
+        token=config.static_token if config.development else "",
+    )
+
+
+def _library() -> str:
+    """Return the address of hls.js, which is fetched apart from this program; blank where it was not."""
+    here = Path(current_app.static_folder or "static", HLS_LIBRARY).is_file()
+    return url_for("static", filename=HLS_LIBRARY) if here else ""
 
 
 def _check_demo(config: Config) -> None:

@@ -53,6 +53,7 @@ ROUTES = (
     Route("/demo/broadcast", Access.OPEN, Api.demo_broadcast),
     Route("/demo/watch", Access.OPEN, Api.demo_watch),
     Route("/demo/room", Access.OPEN, Api.demo_room),
+    Route("/demo/hls", Access.OPEN, Api.demo_hls),
     Route("/socket.io/socket.io.js", Access.OPEN, Api.client),
     Route("/socket.io/socket.io.min.js", Access.OPEN, Api.client_minified),
 )
