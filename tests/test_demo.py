@@ -126,9 +126,7 @@ def test_without_the_client_the_pages_say_how_to_get_it(tmp_path: Path) -> None:
     assert app.test_client().get("/demo").status_code == 200
 
 
-def test_the_page_for_hls_knows_its_player_and_does_without(
-    make_server: MakeServer, tmp_path: Path
-) -> None:
+def test_the_page_for_hls_knows_its_player_and_does_without(make_server: MakeServer, tmp_path: Path) -> None:
     server = make_server(NGINX_HOST="http://127.0.0.1:1", NGINX_RTMP="rtmp://nginx.example/live")
     shown = page(server, "/demo/hls").text
     assert "<code>rtmp://nginx.example/live</code>" in shown
