@@ -115,12 +115,12 @@ case "${1:-}" in
 "")
     make_environment
     pip_install requirements.txt .setup
-    fetch $VENDOR "the Socket.IO browser client" || say "without it the server does everything else"
+    fetch $VENDOR "what browsers load: the Socket.IO client and hls.js" || say "without it the server does everything else"
     ;;
 --tests)
     make_environment
     pip_install tests/requirements.txt .setup-tests
-    fetch $VENDOR "the Socket.IO browser client" || fail "the tests need it"
+    fetch $VENDOR "what browsers load: the Socket.IO client and hls.js" || fail "the tests need it"
     fetch $BROWSER_TESTS "axe-core" || fail "the tests need it"
     test_programs
     ;;
