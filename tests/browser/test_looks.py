@@ -16,6 +16,7 @@ from tests.conftest import MakeServer, finishing
 from tests.support.require import need_file
 from tests.support.server import ROOT, Server
 from tests.support.visits import Visit, pictures_move
+from vws.demo import DEMOS
 
 AXE = ROOT / "tests/browser/node_modules/axe-core/axe.min.js"
 SCREENSHOTS = ROOT / "test-results/screenshots"
@@ -78,6 +79,7 @@ SCENES: dict[str, Scene] = {
     "broadcast": blank("/demo/broadcast"),
     "watch": blank("/demo/watch"),
     "room": blank("/demo/room"),
+    "hls-without-nginx": blank("/demo/hls"),
     "broadcasting": broadcasting,
     "watching": watching,
     "meeting": meeting,
@@ -120,7 +122,7 @@ def test_axe_would_notice(visit: Visit, demo_server: Server) -> None:
     assert [each.partition(":")[0] for each in obstacles(page)] == ["label"]
 
 
-@pytest.mark.parametrize("path", ["/", "/demo", "/demo/broadcast", "/demo/watch", "/demo/room"])
+@pytest.mark.parametrize("path", ["/", "/demo", *(f"/demo/{name}" for name in DEMOS)])
 def test_the_focus_is_seen_wherever_the_keyboard_leads(visit: Visit, demo_server: Server, path: str) -> None:
     page = visit(demo_server, path)
     focused = "document.activeElement.outerHTML.slice(0, 80)"
