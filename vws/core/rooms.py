@@ -23,6 +23,7 @@ __all__ = [
     "Room",
     "Stream",
     "size_of",
+    "size_shown",
 ]
 
 HISTORY = 100
@@ -72,9 +73,13 @@ class Stream:
 
 
 def size_of(stream: Publish) -> int:
-    """Return the characters of JSON that a stream takes in a room: it is named three times there."""
-    names = 3 * len(json.dumps(stream.channel)) + len(json.dumps(stream.peer_id))
-    return stream.params.size + names + STREAM_OVERHEAD
+    """Return the characters of JSON that a stream takes in a room."""
+    return size_shown(stream.params.size, stream.channel, stream.peer_id)
+
+
+def size_shown(params: int, stream_id: str, user: str = "") -> int:
+    """Return the same for parameters of so many characters; a stream is named three times there."""
+    return params + 3 * len(json.dumps(stream_id)) + len(json.dumps(user)) + STREAM_OVERHEAD
 
 
 @dataclass(slots=True, eq=False)

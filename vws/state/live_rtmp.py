@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from vws.core.commands import StreamParams
 from vws.core.facts import Fact, StreamAdded, StreamRemoved
 from vws.core.ledger import Ledger
 from vws.core.limits import Unfit, measured_issues, usage_issues
-from vws.core.rooms import Room, Stream
+from vws.core.rooms import Room, Stream, size_shown
 from vws.core.rtmp import RtmpClient, RtmpKind, RtmpSeat, RtmpStream
 from vws.errors import NotFound, Refused
 from vws.state.room_book import RoomBook
@@ -180,14 +181,14 @@ class LiveRtmp:
         for stream in self.all():
             live = stream.publisher
             if live and (stream.scope, live.client.room) == (room.scope, room.name):
-                room.streams.setdefault(stream.name, _shown(stream, live.client))
+                room.show(room.streams.get(stream.name) or _shown(stream, live.client))
 
     def _announce(self, stream: RtmpStream) -> list[Fact]:
         live = stream.publisher
         room = self._rooms.find(stream.scope, live.client.room) if live else None
         if live is None or room is None or stream.name in room.streams:
             return []
-        room.streams[stream.name] = _shown(stream, live.client)
+        room.show(_shown(stream, live.client))
         return [StreamAdded(room.name, room.members, room.streams[stream.name])]
 
     def _withdraw(self, stream: RtmpStream, name: str) -> list[Fact]:
@@ -195,7 +196,7 @@ class LiveRtmp:
         shown = room.streams.get(stream.name) if room else None
         if room is None or shown is None or shown.socket_id:
             return []
-        del room.streams[stream.name]
+        room.hide(stream.name)
         return [StreamRemoved(room.name, room.members, stream.name)]
 
 
@@ -207,4 +208,5 @@ def _most(plan: Plan) -> StreamParams:
 
 
 def _shown(stream: RtmpStream, client: RtmpClient) -> Stream:
-    return Stream(stream.name, "", "", stream.published_at, client.shown)
+    size = size_shown(len(json.dumps(client.shown)), stream.name)
+    return Stream(stream.name, "", "", stream.published_at, client.shown, size)
