@@ -215,8 +215,9 @@ def test_credentials_are_in_no_argument_no_variable_no_answer_and_no_log(
     assert server.api("/live")["webrtcTest"]["running"]
     until(lambda: children(server.pid))
     (child,) = children(server.pid)
-    seen = Path(f"/proc/{child}/cmdline").read_bytes() + Path(f"/proc/{child}/environ").read_bytes()
-    assert b"ice_probe" in seen
+    arguments = Path(f"/proc/{child}/cmdline")
+    until(lambda: b"ice_probe" in arguments.read_bytes())
+    seen = arguments.read_bytes() + Path(f"/proc/{child}/environ").read_bytes()
     shown = seen.decode() + server.get("/live").text + server.get("/").text + server.log()
     for secret in (*secrets.values(), "static-token"):
         assert secret not in shown
