@@ -139,7 +139,8 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket has n
         gevent.sleep(0)  # requests that are already there would be served without a turn for others
         with gevent.Timeout(IDLE_TIMEOUT, TimeoutError("no request")):
             line = str(super().read_requestline())
-        self.server.guests.enter(self)
+        if line:  # at the end there is none; who was turned out would turn others out in its place
+            self.server.guests.enter(self)
         return line
 
     def read_request(self, raw_requestline: str) -> bool:
