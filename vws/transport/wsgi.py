@@ -30,6 +30,9 @@ SHORT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 ROOM_MADE = 100
 """Idle connections that are closed when it is so."""
 
+BACKLOG = 2048
+"""Connections that may wait to be accepted: after a restart all clients return at once."""
+
 REQUEST_TIMEOUT = 60
 """Seconds in which a request must make progress; a WebSocket lifts it."""
 
@@ -54,6 +57,7 @@ class WebServer(pywsgi.WSGIServer):
     """
 
     handler_class = Handler
+    backlog = BACKLOG
 
     def __init__(self, listener: Any, application: Any = None, **options: Any) -> None:
         options["log"] = options["error_log"] = None
@@ -67,8 +71,22 @@ class WebServer(pywsgi.WSGIServer):
     def init_socket(self) -> None:
         super().init_socket()
         self._handle = self.handle  # gevent's own would shake hands again
-        if self.family != socket.AF_UNIX:  # small packets leave at once: waiting for more costs 40 ms each
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def update_environ(self) -> None:
+        """Ask no name server what this machine is called: at every start clients would wait for that."""
+        if isinstance(self.address, tuple):
+            self.environ.setdefault("SERVER_NAME", str(self.address[0]))
+        super().update_environ()
+
+    @classmethod
+    def get_listener(cls, *where: Any) -> Any:
+        """Listen so that small packets leave at once: waiting for more would cost 40 ms each.
+
+        Those who connect before the server accepts inherit it, too. gunicorn's own listener has it already.
+        """
+        listener = super().get_listener(*where)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
 
     def do_read(self) -> Any:
         """Accept a connection; a bare descriptor will do, no request handler is needed yet."""
