@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import requests
@@ -109,6 +110,37 @@ def test_a_broken_login_site_is_told_from_a_refusal(
     assert fields_of(line)["level"] == "warning"
     assert "500" in fields_of(line)["reason"]
     assert not re.search(" refused ", server.log())
+
+
+FLOODS = {
+    "of a suspended account": ("/hls/Gone/Stage/index.m3u8", {"pin": "1"}, "hls-refused"),
+    "that a site would decide": ("/hls/Site/Stage/index.m3u8", {"pin": "1"}, "stream-site-failed"),
+    "that nginx would answer": ("/hls/Acme/Stage/index.m3u8", {"token": ACME_TOKEN}, "hls-failed"),
+    "after too many guesses": ("/nginx/on_publish", {"apikey": KEY}, "rtmp-refused"),
+}
+
+
+@pytest.mark.parametrize(("path", "key", "name"), FLOODS.values(), ids=FLOODS)
+def test_requests_cannot_flood_the_log(
+    make_server: MakeServer, unused_port: int, path: str, key: dict[str, Any], name: str
+) -> None:
+    server = make_server(
+        API_KEY=KEY,
+        NGINX_HOST=f"http://127.0.0.1:{unused_port}",
+        AUTH_RATE_LIMIT="1",
+        accounts=[
+            row("Acme", ACME_TOKEN),
+            row("Gone", suspended=True),
+            row("Site", streamUrl=f"http://127.0.0.1:{unused_port}"),
+        ],
+    )
+    for _ in range(200):
+        if path.startswith("/nginx"):
+            server.post(path, b"clientid=1&name=Acme/Stage&pin=wrong", **key)
+        else:
+            server.get(path, **key)
+    lines = server.log().count(f" {name} ")
+    assert 0 < lines < 150
 
 
 def test_what_clients_do_is_a_line_each(

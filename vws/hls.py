@@ -55,6 +55,7 @@ class Hls:
         self._files = files
         self._attempts = attempts
         self._clock = clock
+        self._refusals = logs.FewLines()
 
     def open(self, path: str, *, token: str, pin: str, address: str, count: bool = True) -> str:
         """Return a viewer's first playlist; raise `Unfit` over the plan.
@@ -113,7 +114,7 @@ class Hls:
 
     def _log_refusal(self, file: HlsFile, refusal: Refused | Unavailable, address: str) -> None:
         broken = isinstance(refusal, Unavailable)
-        logs.event(
+        self._refusals.event(
             "stream-site-failed" if broken else "hls-refused",
             level=logging.WARNING if broken else logging.INFO,
             account=file.account,

@@ -20,7 +20,7 @@ from typing import TextIO
 
 from vws.core.rate import Allowance, Rate
 
-__all__ = ["LineFormatter", "configure", "event"]
+__all__ = ["FewLines", "LineFormatter", "configure", "event"]
 
 _LONGEST = 200
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/@+-]+")
@@ -29,6 +29,9 @@ _LIBRARIES = ("engineio", "flask", "gevent", "geventwebsocket", "socketio", "url
 _CHATTY = frozenset({"engineio", "geventwebsocket", "socketio"})
 CHATTER_RATE = Rate(1, burst=10)
 """Lines that these libraries may write."""
+
+LINE_RATE = Rate(1, burst=100)
+"""Lines that one thing may take which anybody can cause."""
 
 _SELF_HANDLING = ("engineio.client", "engineio.server", "socketio.client", "socketio.server", "werkzeug")
 """Loggers that add a handler of their own, unless they have a level."""
@@ -64,6 +67,17 @@ def event(name: str, /, *, level: int = logging.INFO, **fields: object) -> None:
         handlers[0].write(_line(time.time(), logging.getLevelName(level), name, fields))
     else:  # somebody else listens too, a test for one
         _LOGGER.log(level, name, extra={"fields": fields})
+
+
+class FewLines:
+    """Logs events that anybody can cause any number of: not all of them when they are many."""
+
+    def __init__(self) -> None:
+        self._lines = Allowance(LINE_RATE)
+
+    def event(self, name: str, /, *, level: int = logging.INFO, **fields: object) -> None:
+        if self._lines.take(time.monotonic()):
+            event(name, level=level, **fields)
 
 
 class _LineHandler(logging.StreamHandler[TextIO]):

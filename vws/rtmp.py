@@ -65,6 +65,7 @@ class Rtmp:
         self._clock = clock
         self._shared_channels = shared_channels
         self._measures = True
+        self._refusals = logs.FewLines()
 
     def enter(self, call: NginxCall, kind: RtmpKind) -> None:
         """Let a client in, or raise `Refused` or `Unavailable`."""
@@ -174,7 +175,7 @@ class Rtmp:
 
     def _refused(self, call: NginxCall, kind: RtmpKind, refusal: Refused | Unavailable) -> None:
         broken = isinstance(refusal, Unavailable)
-        logs.event(
+        self._refusals.event(
             "rtmp-failed" if broken else "rtmp-refused",
             level=logging.WARNING if broken else logging.INFO,
             call=kind.value,

@@ -38,6 +38,7 @@ class _Anything(PathConverter):
 
 def register_hls(app: Flask, hls: Hls | None, door: Door) -> None:
     """Put the addresses of streams into the app; without nginx there is nothing at them."""
+    lines = logs.FewLines()
 
     def view(path: str) -> Response:
         if hls is None:
@@ -45,7 +46,7 @@ def register_hls(app: Flask, hls: Hls | None, door: Door) -> None:
         try:
             return _answer(hls, path, door)
         except Unavailable as failure:
-            logs.event("hls-failed", level=logging.WARNING, path=path, reason=failure.message)
+            lines.event("hls-failed", level=logging.WARNING, path=path, reason=failure.message)
             raise
 
     app.url_map.converters["anything"] = _Anything

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import monotonic
 
 from flask import Flask, Response, request
 
 from vws import logs
-from vws.core.rate import Allowance, Rate
 from vws.errors import Refused
 from vws.http.access import Access, Door
 from vws.http.answers import register_answers
@@ -21,9 +19,6 @@ from vws.http.hls import register_hls
 from vws.http.services import Services
 
 __all__ = ["CALLBACKS", "ROUTES", "Route", "register"]
-
-LINE_RATE = Rate(1, burst=100)
-"""Lines of the log that refusals of one route may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +81,15 @@ def register(app: Flask, services: Services) -> None:
 
 
 def _view(route: Route, api: Api, door: Door) -> Callable[[], Response]:
-    lines = Allowance(LINE_RATE)
+    lines = logs.FewLines()
 
     def view() -> Response:
         try:
             door.admit(route.access, request)
             return route.answer(api)
         except Refused as refusal:
-            if lines.take(monotonic()):
-                address = door.address(request)
-                logs.event("api-refused", path=route.path, address=address, reason=refusal.message)
+            address = door.address(request)
+            lines.event("api-refused", path=route.path, address=address, reason=refusal.message)
             raise
 
     return view
