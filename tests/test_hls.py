@@ -5,6 +5,7 @@ The files lie where nginx's RTMP module would have put them; tests/test_rtmp_to_
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -347,6 +348,24 @@ def test_segments_of_one_viewer_come_over_one_connection(server: Server) -> None
             answer = viewer.get(f"{server.url}/hls/Acme/Stage/{number}.ts", params={"session": session})
             assert answer.status_code == (404 if number == 9 else 200)
             assert "Connection" not in answer.headers
+
+
+def test_a_viewer_has_16_files_on_their_way_at_once(server: Server) -> None:
+    folder = Path(server.settings["NGINX_HLS_PATH"], "Acme", "Stage")
+    (folder / "large.ts").write_bytes(b"G" * 20_000_000)  # more than the system takes of it
+    session = session_of(server)
+    with contextlib.ExitStack() as stack:
+        for _ in range(16):
+            raw = stack.enter_context(Raw(server))
+            raw.send(request("GET", f"/hls/Acme/Stage/large.ts?session={session}"))
+            assert raw.status() == 200
+        for path in ("/hls/Acme/Stage/0.ts", INDEX):
+            answer = server.get(path, session=session)
+            assert told(answer) == (429, "Too many requests at once")
+        other = session_of(server)
+        assert server.get("/hls/Acme/Stage/0.ts", session=other).ok
+    until(lambda: server.get("/hls/Acme/Stage/0.ts", session=session).ok, what="the places to be free")
+    (folder / "large.ts").unlink()
 
 
 # --- other origins ---

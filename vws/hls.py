@@ -75,11 +75,12 @@ class Hls:
     def playlist(self, path: str, session: str) -> str:
         """Return a playlist to somebody who has a session."""
         file = self._keep(path, session)
-        return rewrite(self._files.playlist(file), session)
+        return rewrite(self._files.playlist(file, viewer=session), session)
 
     def piece(self, path: str, session: str, *, method: str, headers: Mapping[str, str]) -> Fetched:
         """Return nginx's answer for a file that is no playlist, to be closed by the caller."""
-        return self._files.open(self._keep(path, session), method=method, headers=headers)
+        file = self._keep(path, session)
+        return self._files.open(file, viewer=session, method=method, headers=headers)
 
     def watched(self, path: str, session: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """Pass on what is read of a file; whoever takes a piece is not silent."""

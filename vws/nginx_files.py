@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import quote
@@ -14,12 +15,15 @@ from gevent.lock import BoundedSemaphore
 from requests.adapters import HTTPAdapter
 
 from vws.core.hls import HlsFile
-from vws.errors import NotFound, Unavailable
+from vws.errors import NotFound, Refused, Unavailable
 
-__all__ = ["Fetched", "NginxFiles", "UpstreamBroken", "UpstreamSlow"]
+__all__ = ["Fetched", "Greedy", "NginxFiles", "UpstreamBroken", "UpstreamSlow"]
 
 AT_ONCE = 4000
 """Answers of nginx that may be on their way to viewers at the same time."""
+
+EACH = 16
+"""How many of them may be one viewer's; players ask for a few things at once."""
 
 PIECE = 65_536
 MAX_PLAYLIST = 1_000_000
@@ -37,6 +41,15 @@ class UpstreamSlow(Unavailable):
     """Nginx does not answer in time."""
 
     code = "upstream-slow"
+
+
+class Greedy(Refused):
+    """A viewer has too much on its way already."""
+
+    code = "too-many-requests"
+
+    def __init__(self) -> None:
+        super().__init__("Too many requests at once")
 
 
 class Fetched:
@@ -61,6 +74,7 @@ class NginxFiles:
         self._key = key
         self._timeout = timeout
         self._places = BoundedSemaphore(AT_ONCE)
+        self._taken: Counter[str] = Counter()
         self._http = requests.Session()
         self._http.trust_env = False  # neither a proxy nor a .netrc stands between the two
         self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -69,22 +83,28 @@ class NginxFiles:
         self._http.mount("https://", adapter)
 
     def open(
-        self, file: HlsFile, *, method: str = "GET", headers: Mapping[str, str] | None = None
+        self,
+        file: HlsFile,
+        *,
+        viewer: str = "",
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
     ) -> Fetched:
-        """Ask for a file. Raises `NotFound`, `UpstreamBroken`, `UpstreamSlow`, or `Unavailable`: too busy."""
-        if not self._places.acquire(blocking=False):
-            raise Unavailable("too many files are on their way")
+        """Ask for a file, for somebody new or for a viewer.
+
+        Raises `NotFound`, `Greedy`, `UpstreamBroken`, `UpstreamSlow`, or `Unavailable`: too busy.
+        """
         with ExitStack() as undo:
-            undo.callback(self._places.release)
+            undo.enter_context(self._place(viewer))
             with self._in_time():
                 answer = self._ask(file, method, headers or {})
             undo.callback(answer.close)
             _check(answer)
             return Fetched(answer, undo.pop_all().close)
 
-    def playlist(self, file: HlsFile) -> str:
+    def playlist(self, file: HlsFile, *, viewer: str = "") -> str:
         """Return a playlist; raise like `open`."""
-        fetched = self.open(file)
+        fetched = self.open(file, viewer=viewer)
         try:
             with self._in_time():
                 return _read(fetched).decode("utf-8", "replace")
@@ -92,6 +112,22 @@ class NginxFiles:
             raise _broken(error) from error
         finally:
             fetched.close()
+
+    @contextmanager
+    def _place(self, viewer: str) -> Iterator[None]:
+        """Hold one of the places until the answer has been passed on."""
+        if viewer and self._taken[viewer] >= EACH:
+            raise Greedy
+        if not self._places.acquire(blocking=False):
+            raise Unavailable("too many files are on their way")
+        self._taken[viewer] += 1
+        try:
+            yield
+        finally:
+            self._places.release()
+            self._taken[viewer] -= 1
+            if not self._taken[viewer]:
+                del self._taken[viewer]
 
     def _in_time(self) -> gevent.Timeout:
         return gevent.Timeout(

@@ -14,7 +14,7 @@ from vws.core.attempts import TooManyAttempts
 from vws.core.limits import Unfit
 from vws.errors import BadInput, NotFound, Refused, Unavailable, VWSError
 from vws.hls import Denied
-from vws.nginx_files import UpstreamBroken, UpstreamSlow
+from vws.nginx_files import Greedy, UpstreamBroken, UpstreamSlow
 
 __all__ = ["json_answer", "register_answers", "same_origin", "status_of", "text_answer"]
 
@@ -22,6 +22,7 @@ PLAIN = "text/plain; charset=utf-8"
 
 STATUSES: Sequence[tuple[type[VWSError], int]] = (
     (TooManyAttempts, 429),
+    (Greedy, 429),
     (Denied, 403),
     (Unfit, 403),
     (UpstreamBroken, 502),
