@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
+import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.conftest import TOKEN, Clients
-from tests.support.nginx import Rtmp, probe
+from tests.support.nginx import UPDATE_SECONDS, Rtmp, probe
 from tests.support.raw_site import json_answer, raw_site
 from tests.support.server import Server, row, until
 
@@ -281,3 +284,19 @@ def test_no_log_of_nginx_holds_a_secret(rtmp: Rtmp) -> None:
     rtmp.nginx.stop()
     assert not re.search("in-pin|Acme-token|api-secret", rtmp.nginx.log())
     server.idle()
+
+
+def test_idle_connections_stop_neither_streams_nor_hls(rtmp: Rtmp) -> None:
+    server = rtmp.server(accounts=[row("Acme", broadcastPin="in", playbackPin="out")])
+    rtmp.nginx.limit_connections(400, rtmp=100)  # in the proportion of what is printed
+    alice = rtmp.publish(f"Acme/Stage{PIN}").wait_live()
+    rtmp.wait_hls("Acme/Stage")
+    url = urlsplit(server.settings["NGINX_RTMP"])
+    with contextlib.ExitStack() as stack:
+        for _ in range(500):
+            stack.enter_context(socket.create_connection((url.hostname, url.port or 0), 5))
+        began = time.monotonic()
+        while time.monotonic() < began + 3 * UPDATE_SECONDS:
+            assert server.get("/hls/Acme/Stage/index.m3u8", pin="out").ok
+            assert alice.running
+            time.sleep(0.2)

@@ -27,15 +27,19 @@ CONFIG: Final = Template("""\
 user $user;
 # One worker: a stream is known to the worker that takes it, and to no other.
 worker_processes 1;
+# Descriptors, of which the system gives a program far fewer by itself: a connection each, and a file.
+worker_rlimit_nofile 32768;
 # Here Debian's packages put what loads the RTMP module.
 include /etc/nginx/modules-enabled/*.conf;
 error_log $log warn;
 $pid
 events {
-    worker_connections 4096;
+    worker_connections 16384;
 }
 
 rtmp {
+    # Whoever holds connections here without a word leaves the others to HLS, and to the calls to VWS.
+    max_connections 4096;
     # Lines of this log hold tokens and pins.
     access_log off;
 

@@ -17,6 +17,7 @@ import contextlib
 import getpass
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -31,7 +32,18 @@ import requests
 from tests.support.require import missing, need
 from tests.support.server import Server, free_port, until
 
-__all__ = ["KEY", "Nginx", "Player", "Publisher", "Rtmp", "make_rtmp", "probe", "rtmp", "rtmp_settings"]
+__all__ = [
+    "KEY",
+    "UPDATE_SECONDS",
+    "Nginx",
+    "Player",
+    "Publisher",
+    "Rtmp",
+    "make_rtmp",
+    "probe",
+    "rtmp",
+    "rtmp_settings",
+]
 
 KEY = "hls-key"
 MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
@@ -77,6 +89,15 @@ class Nginx:
             )
         until(self._listens, timeout=START_SECONDS, what=lambda: f"nginx to start:\n{self.log()}")
         return self
+
+    def limit_connections(self, workers: int, *, rtmp: int) -> None:
+        """Start again with room for fewer connections: for all, and for those of RTMP."""
+        self.stop()
+        text = self.path.read_text()
+        for name, number in (("worker_connections", workers), ("max_connections", rtmp)):
+            text = re.sub(rf"\b{name} \d+;", f"{name} {number};", text)
+        self.path.write_text(text)
+        self.start()
 
     def stop(self) -> None:
         """Stop at once, telling the server of the streams that end. Safe to repeat."""
