@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 import requests
 
 from tests.conftest import Clients, MakeServer, finishing
-from tests.support.raw import Raw
+from tests.support.raw import Raw, request
 from tests.support.raw_site import RawSite, json_answer, raw_site
 from tests.support.server import Server, row, until
 from vws.accounts import AccountDirectory
@@ -281,6 +282,24 @@ def test_a_slow_site_keeps_nobody_else_waiting(server: Server, site: RawSite, cl
         assert waiting.status() == 403
         assert time.monotonic() - started < 6
     alice.close()
+
+
+def test_a_site_that_hangs_leaves_places_to_other_accounts(make_server: MakeServer, site: RawSite) -> None:
+    with raw_site() as hanging:
+        hanging.answer = b""
+        site.answer = json_answer(200, {"broadcastPin": "in"})
+        server = make_server(
+            NGINX_HOST="http://127.0.0.1:9",
+            MAX_LOGINS="8",
+            accounts=[row("Hanging", streamUrl=hanging.url), row("Site", streamUrl=site.url)],
+        )
+        with contextlib.ExitStack() as stack:
+            for _ in range(10):
+                asker = stack.enter_context(Raw(server))
+                asker.send(request("GET", "/hls/Hanging/Stage/index.m3u8?pin=guess"))
+            until(lambda: len(hanging.calls) == 6, what="the site to be asked")
+            assert call(server, "on_publish", "Site/Stage", "pin=in").ok
+        assert len(hanging.calls) == 6
 
 
 # --- notifyUrl ---

@@ -262,7 +262,10 @@ class Config:
         "LOGIN_TIMEOUT", read.whole(1, 60), default="5", about="Seconds a login site has for its answer."
     )
     max_logins: int = _row(
-        "MAX_LOGINS", read.whole(1, 100_000), default="1000", about="Logins waiting for login sites at once."
+        "MAX_LOGINS",
+        read.whole(1, 100_000),
+        default="1000",
+        about="Logins waiting for login sites at once; for one of them, three quarters of that.",
     )
     log_level: str = _row(
         "LOG_LEVEL",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import gevent
 import requests
-from gevent.lock import BoundedSemaphore
 from requests.adapters import HTTPAdapter
 
 from vws.errors import Unavailable
@@ -18,6 +19,10 @@ __all__ = ["SiteCalls", "decode"]
 
 MAX_ANSWER = 65_536
 """Bytes of an answer that are read at most."""
+
+
+SHARE = 3
+"""Calls of one site that may wait for each place that is free: it alone takes three quarters of them."""
 
 
 class SiteCalls:
@@ -30,7 +35,8 @@ class SiteCalls:
     def __init__(self, site: str, *, timeout: float, at_once: int) -> None:
         self._site = site
         self._timeout = timeout
-        self._places = BoundedSemaphore(at_once)
+        self._free = at_once
+        self._waiting: Counter[str] = Counter()
         self._http = requests.Session()
         self._http.trust_env = False  # no .netrc of the server's user goes to a customer's site
         self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # nor one user's cookies
@@ -46,15 +52,27 @@ class SiteCalls:
         Raises `Unavailable` when the site is slow or broken. Redirects are not followed: credentials go to
         no other address than the configured one.
         """
-        if not self._places.acquire(blocking=False):
-            raise Unavailable(f"too many calls to {self._site}s are waiting")
+        slow = Unavailable(f"no answer in {self._timeout:g} seconds")
         try:
-            with gevent.Timeout(self._timeout, Unavailable(f"no answer in {self._timeout:g} seconds")):
+            with self._place(url), gevent.Timeout(self._timeout, slow):
                 return self._post(url, form, payload)
         except requests.RequestException as error:
             raise Unavailable(f"{type(error).__name__} from the {self._site}") from error
+
+    @contextmanager
+    def _place(self, url: str) -> Iterator[None]:
+        """Hold a place; one site never takes all of them, however long it hangs."""
+        if not self._free or self._waiting[url] >= SHARE * self._free:
+            raise Unavailable(f"too many calls to {self._site}s are waiting")
+        self._free -= 1
+        self._waiting[url] += 1
+        try:
+            yield
         finally:
-            self._places.release()
+            self._free += 1
+            self._waiting[url] -= 1
+            if not self._waiting[url]:
+                del self._waiting[url]
 
     def _post(self, url: str, form: Mapping[str, str] | None, payload: Any) -> tuple[int, bytes]:
         with self._http.post(
