@@ -140,6 +140,13 @@ def test_an_answer_has_no_header_that_the_client_wrote(quiet: Server) -> None:
         assert b"\r\nX-Forged" not in raw.until(b"\r\n\r\n").replace(b"\t", b"").replace(b"\n ", b"\n")
 
 
+def test_nobody_is_led_to_a_host_that_the_client_wrote(quiet: Server) -> None:
+    for path in ("/demo//hls", "//demo", "/hls//Acme", "/static//vws.css", "//elsewhere//%2f.."):
+        with Raw(quiet) as raw:
+            raw.send(request("GET", path, Host="elsewhere", X_Forwarded_Host="elsewhere"))
+            assert "elsewhere" not in raw.head()
+
+
 # --- requests that stop half-way ---
 
 

@@ -203,6 +203,7 @@ def _tables(
 
 def _flask(config: Config) -> Flask:
     app = Flask("vws", template_folder=str(PROJECT / "templates"), static_folder=str(PROJECT / "static"))
+    app.url_map.merge_slashes = False  # or a redirect would lead to whatever host the request names
     app.config["MAX_CONTENT_LENGTH"] = config.max_message_size
     app.jinja_env.globals["demo"] = config.demo
     return app

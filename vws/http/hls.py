@@ -55,7 +55,6 @@ def register_hls(app: Flask, hls: Hls | None, door: Door) -> None:
         endpoint=PATH,
         view_func=view,
         methods=METHODS,
-        merge_slashes=False,
         provide_automatic_options=False,
     )
 
