@@ -88,6 +88,7 @@ ODD_REQUESTS = {
     "HTTP/0.9": b"GET /health\r\n\r\n",
     "an absolute address": b"GET http://elsewhere/health HTTP/1.1\r\n\r\n",
     "an address of bytes": b"GET /\xff\x00%00%ff%zz?\xff=%ff&%00 HTTP/1.1\r\n\r\n",
+    "a query of bytes": b"GET /status?token=\xff HTTP/1.1\r\n\r\n",
     "an unknown method": b"BREW /health HTTP/1.1\r\n\r\n",
     "an unknown method on socket.io": b"BREW " + POLLING.encode() + b" HTTP/1.1\r\n\r\n",
     "a WebSocket without an upgrade of the connection": b"GET /socket.io/?EIO=4&transport=websocket"

@@ -71,12 +71,21 @@ def status_of(error: VWSError) -> int:
 
 def register_answers(app: Flask, config: Config) -> None:
     """Give every answer its headers, and every error a plain text."""
+    app.before_request(_check_query)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(VWSError, _refusal)
     app.after_request(_with_headers)
     app.after_request(lambda response: _with_origin(response, config.allowed_origins))
     if not config.development:
         app.after_request(_only_over_tls)
+
+
+def _check_query() -> None:
+    """Refuse a query that nothing could read."""
+    try:
+        request.query_string.decode()
+    except UnicodeDecodeError:
+        raise BadInput("The query is no text") from None
 
 
 def _http_error(error: HTTPException) -> Response:
