@@ -72,6 +72,16 @@ def test_nobody_gets_a_script(quiet: Server, index: str) -> None:
     assert quiet.get(f"{POLLING}&j={index}").status_code == 400
 
 
+@pytest.mark.parametrize(("query", "status"), [("", 200), ("&j=0", 400), ("&sid=x", 400)])
+def test_what_is_polled_is_kept_by_no_cache_and_shown_as_no_page(
+    quiet: Server, query: str, status: int
+) -> None:
+    answer = quiet.get(f"{POLLING}{query}")
+    assert answer.status_code == status
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
 def test_a_request_line_without_an_end_is_refused(quiet: Server) -> None:
     with Raw(quiet) as raw:
         raw.try_send(b"GET /" + b"x" * 100_000)

@@ -19,6 +19,9 @@ Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 CLIENT_FILES = ("/socket.io/socket.io.js", "/socket.io/socket.io.min.js")
 PREFIX = "/socket.io/"
 
+HEADERS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
+"""What goes with every answer there: it is for one client, and no page."""
+
 
 class Gate:
     """WSGI middleware around the Socket.IO middleware.
@@ -48,10 +51,13 @@ class Gate:
         path = environ.get("PATH_INFO", "")
         if path in CLIENT_FILES:
             return self._pages(environ, start_response)
-        if path.startswith(PREFIX) and _wants_script(environ):  # nothing is escaped for it
+        if not path.startswith(PREFIX):
+            return self._sockets(environ, start_response)
+        start_response = _with_headers(start_response)
+        if _wants_script(environ):  # nothing is escaped for it
             start_response("400 Bad Request", [("Content-Type", "text/plain")])
             return [b"JSONP is not supported"]
-        if path.startswith(PREFIX) and _is_new(environ) and self._full(environ):
+        if _is_new(environ) and self._full(environ):
             start_response("503 Service Unavailable", [("Content-Type", "text/plain"), ("Retry-After", "5")])
             return [b"Too many connections"]
         return self._sockets(environ, start_response)
@@ -76,6 +82,13 @@ class Gate:
             return True
         open_here = self._engine.addresses[self._engine.address_of(environ)]
         return 0 < self._per_address <= open_here
+
+
+def _with_headers(start_response: Any) -> Any:
+    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        return start_response(status, [*headers, *HEADERS], exc_info)
+
+    return start
 
 
 def _is_new(environ: dict[str, Any]) -> bool:
