@@ -284,6 +284,20 @@ def test_a_slow_site_keeps_nobody_else_waiting(server: Server, site: RawSite, cl
     alice.close()
 
 
+@pytest.mark.parametrize("kind", ["publish", "play"])
+def test_who_leaves_while_the_site_answers_is_not_let_in(server: Server, site: RawSite, kind: str) -> None:
+    site.answer, site.pace = json_answer(200, {"broadcastPin": "in", "playbackPin": "in"}), 0.02
+    with Raw(server) as entering:
+        entering.send(request("POST", "/nginx/on_" + kind, b"clientid=3&name=Site/Stage&pin=in"))
+        until(lambda: site.calls, what="the site to be asked")
+        assert call(server, f"on_{kind}_done", "Site/Stage").ok
+        assert entering.status() == 403
+    assert "Site" not in server.api("/stats")
+    site.pace = 0
+    assert call(server, f"on_{kind}", "Site/Stage", "pin=in").ok  # the same one, once more
+    assert call(server, f"on_{kind}_done", "Site/Stage").ok
+
+
 def test_a_site_that_hangs_leaves_places_to_other_accounts(make_server: MakeServer, site: RawSite) -> None:
     with raw_site() as hanging:
         hanging.answer = b""

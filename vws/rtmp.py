@@ -32,6 +32,10 @@ __all__ = ["Rtmp"]
 USES = {RtmpKind.PUBLISH: Use.BROADCAST, RtmpKind.PLAY: Use.PLAYBACK}
 
 
+Asker = tuple[RtmpKind, str]
+"""What somebody wants who is not in yet, and nginx's number of the connection."""
+
+
 class Rtmp:
     """Answers nginx's callbacks: what returns is let in, or may stay; what raises is not.
 
@@ -66,11 +70,12 @@ class Rtmp:
         self._shared_channels = shared_channels
         self._measures = True
         self._refusals = logs.FewLines()
+        self._entering: dict[Asker, bool] = {}  # whether they have gone in the meantime
 
     def enter(self, call: NginxCall, kind: RtmpKind) -> None:
         """Let a client in, or raise `Refused` or `Unavailable`."""
         try:
-            account = self._admit(call, kind)
+            account = self._admit_if_there(call, kind)
             client = self._client(call, kind, account)
             if kind is RtmpKind.PUBLISH:
                 self._make_folder(account)
@@ -98,6 +103,8 @@ class Rtmp:
     def leave(self, call: NginxCall, kind: RtmpKind) -> None:
         """Take a client out that has gone, or has to go; one that never was in is nothing to do."""
         client = RtmpClient(call.account, "", call.stream, kind, call.client_id)
+        if (asker := (kind, call.client_id)) in self._entering:
+            self._entering[asker] = True
         with suppress(NotFound):
             facts = self._state.leave_rtmp(client)
             _log(f"rtmp-{kind.value}-done", client)
@@ -111,6 +118,18 @@ class Rtmp:
         if self._state.rtmp_streams():
             self._measure()
         self._notices.repeat()
+
+    def _admit_if_there(self, call: NginxCall, kind: RtmpKind) -> Account:
+        """Admit a client that has not gone while a site answered: nginx would never speak of it again."""
+        asker = (kind, call.client_id)
+        self._entering[asker] = False
+        try:
+            account = self._admit(call, kind)
+        finally:
+            gone = self._entering.pop(asker, False)
+        if gone:
+            raise Refused("the client has gone", code="gone")
+        return account
 
     def _admit(self, call: NginxCall, kind: RtmpKind) -> Account:
         self._attempts.check(call.address, self._clock())
