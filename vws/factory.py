@@ -29,6 +29,7 @@ from vws.hls import Hls
 from vws.ice import IceServers
 from vws.ice_check import IceCheck
 from vws.login import LoginSites
+from vws.lookups import look_up_together
 from vws.namespaces.base import EventTable
 from vws.namespaces.chat import chat_events
 from vws.namespaces.dispatcher import Dispatcher
@@ -59,6 +60,7 @@ SITE_TIMEOUT, NGINX_TIMEOUT = 5, 5
 
 def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask, SocketIO]:
     """Build the whole program; what it needs in the background is started, nothing listens yet."""
+    look_up_together()
     config = with_demo_account(config)
     if state is None:
         state = MemoryState(_state_limits(config))
