@@ -212,9 +212,14 @@ def python_client(request: pytest.FixtureRequest) -> Iterator[Callable[..., sock
 
 @contextlib.contextmanager
 def finishing(servers: list[Server]) -> Iterator[None]:
-    """Finish every server after the block, the others too when one does not end in order."""
+    """Finish every server after the block, the others too when it raises, or one does not end in order."""
     with contextlib.ExitStack() as stack:
+        stack.callback(_finish_all, servers)
         yield
+
+
+def _finish_all(servers: list[Server]) -> None:
+    with contextlib.ExitStack() as stack:
         for server in servers:
             stack.callback(server.finish)
 
