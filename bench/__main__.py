@@ -22,6 +22,7 @@ from bench.report import RESULTS, SOAK, Raw, load, save, table, write
 from bench.run import Run
 from bench.scale import FULL, SMOKE, Scale
 from bench.servers import ROOT, Contender, Launch, Server, attached
+from bench.signals import end_in_order
 from bench.table import show
 
 __all__ = ["main"]
@@ -30,6 +31,7 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; return 1, with the reason, when a figure could not be measured."""
     options = _parser().parse_args(arguments)
+    end_in_order()
     raise_file_limit()
     try:
         raw = load(options.raw) if options.render else _measure(options)

@@ -2,6 +2,7 @@
 
 nginx serves a live stream of made-up pieces, the server passes it on, and viewers pull it as players do: a
 playlist each time that a piece is due, and the piece. Then as many ask for a large piece and do not read it.
+With its own numbers, none changed, the table goes into docs/hls.md.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from functools import partial
 from pathlib import Path
 
 from bench.loop import Failed
-from bench.machine import raise_file_limit
-from bench.servers import TOKEN, Contender, Launch, Server, free_port, started
+from bench.machine import describe_machine, raise_file_limit
+from bench.process import end
+from bench.servers import ROOT, TOKEN, Contender, Launch, Server, free_port, started
+from bench.signals import end_in_order
 
 __all__ = ["main"]
 
@@ -34,6 +37,8 @@ STREAM = "/hls/_static/Stage"
 WINDOW = 5  # pieces in the playlist
 PREPARED = 20  # pieces that the stream is made of, over and over
 LARGE = 50_000_000  # bytes of the piece that nobody reads
+DOCUMENT = ROOT / "docs" / "hls.md"
+BEGIN, END = "<!-- from make bench-hls: -->\n", "<!-- until here -->\n"
 GROWTH_MB = 5.0  # what pages may come and go without a leak
 STALLED_KB = 400.0  # for each viewer that does not read
 
@@ -79,6 +84,22 @@ FULL = Plan()
 """What the documentation shows."""
 
 
+HEAD = ("what", "measured", "bound", "held")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What was asked and what came out, with its bound where there is one."""
+
+    what: str
+    measured: str
+    bound: str = ""
+    held: bool = True
+
+    def cells(self) -> tuple[str, ...]:
+        return (self.what, self.measured, self.bound, ("yes" if self.held else "NO") if self.bound else "")
+
+
 @dataclass(slots=True)
 class Tally:
     """What the viewers saw: seconds that playlists and pieces took, bytes, and what went wrong."""
@@ -90,20 +111,48 @@ class Tally:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run both trials, say what they showed, and return 1 unless memory stays within its bounds."""
+    """Run both trials, say what they showed, and return 1 unless every bound holds."""
     plan = Plan(**vars(_parser().parse_args(arguments)))
+    end_in_order()
     raise_file_limit()
     try:
-        with _upstream(plan) as (folder, settings):
-            launch = Launch(settings=settings)
-            with started(Contender.OURS, launch) as server:
-                held = _watch(plan, server)
-            with started(Contender.OURS, launch) as server:
-                held &= _stall(plan, server, folder)
+        rows = _measure_both(plan)
     except Failed as error:
         _say(f"hls: {error}")
         return 1
+    _say(_table(rows))
+    held = all(row.held for row in rows)
+    if plan == FULL and held:
+        _document(_table(rows))
     return 0 if held else 1
+
+
+def _measure_both(plan: Plan) -> list[Row]:
+    with _upstream(plan) as (folder, settings):
+        launch = Launch(settings=settings)
+        with started(Contender.OURS, launch) as server:
+            rows = _watch(plan, server)
+        with started(Contender.OURS, launch) as server:
+            return [*rows, _stall(plan, server, folder)]
+
+
+def _table(rows: Sequence[Row]) -> str:
+    """Return the rows as a Markdown table, wide enough to be read as it is."""
+    cells = [HEAD, *(row.cells() for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    cells.insert(1, tuple("-" * width for width in widths))
+    lines = [" | ".join(map(str.ljust, row, widths)) for row in cells]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def _document(table: str) -> None:
+    """Put the table into the documentation, in the place of the last one."""
+    machine = describe_machine()
+    text = DOCUMENT.read_text()
+    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
+    place = f"On {machine['CPU']}, {machine['kernel']}, Python {machine['Python']}:"
+    DOCUMENT.write_text(f"{before}{BEGIN}\n{place}\n\n{table}\n\n{END}{after}")
+    _say(f"written: {DOCUMENT}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -143,13 +192,13 @@ def _nginx(folder: Path, port: int) -> Iterator[None]:
     user = f"user {getpass.getuser()};" if os.geteuid() == 0 else ""
     config = folder / "nginx.conf"
     config.write_text(CONFIG.format(folder=folder, port=port, key=KEY, user=user))
-    process = subprocess.Popen([program, "-c", str(config), "-p", str(folder), "-g", "daemon off;"])  # noqa: S603
+    command = [program, "-c", str(config), "-p", str(folder), "-g", "daemon off;"]
+    process = subprocess.Popen(command, start_new_session=True)  # noqa: S603
     try:
         _wait(lambda: _listens(port), "nginx to start")
         yield
     finally:
-        process.terminate()
-        process.wait(10)
+        end(process, 10)
 
 
 def _broadcast(plan: Plan, stream: Path, stop: threading.Event) -> None:
@@ -169,7 +218,7 @@ def _broadcast(plan: Plan, stream: Path, stop: threading.Event) -> None:
 # Watching
 
 
-def _watch(plan: Plan, server: Server) -> bool:
+def _watch(plan: Plan, server: Server) -> list[Row]:
     """Let everybody watch; from when all are in, after a third of the time, look at the memory."""
     empty = server.memory() / 1024
     tallies = [Tally() for _ in range(plan.viewers)]
@@ -179,16 +228,20 @@ def _watch(plan: Plan, server: Server) -> bool:
             undo.enter_context(_background(partial(_view, plan, server, tally, delay)))
         time.sleep(plan.seconds / 3)
         counted = server.count()[1]
-        memory = _measure(plan, server, tallies)
+        rows = _look_on(plan, server, tallies, empty)
     errors = [error for tally in tallies for error in tally.errors]
-    _say(f"playlists {_spread(tallies, 'playlists')}, pieces {_spread(tallies, 'pieces')}")
-    _say(f"memory {empty:.1f} MB before, then {memory[0]:.1f} to {memory[-1]:.1f}, at most {max(memory):.1f}")
-    _say(f"{counted} viewers counted, {len(errors)} of them with errors {sorted(set(errors)) or ''}")
-    return not errors and counted == plan.viewers and memory[-1] - memory[0] <= GROWTH_MB
+    shown = ", ".join([str(len(errors)), *sorted(set(errors))])
+    return [
+        Row("viewers counted", str(counted), str(plan.viewers), counted == plan.viewers),
+        Row("viewers with errors", shown, "0", not errors),
+        *rows,
+        Row("playlists", _spread(tallies, "playlists")),
+        Row("pieces", _spread(tallies, "pieces")),
+    ]
 
 
-def _measure(plan: Plan, server: Server, tallies: Sequence[Tally]) -> list[float]:
-    """Look on for the rest of the time; return the memory in MB at each look."""
+def _look_on(plan: Plan, server: Server, tallies: Sequence[Tally], empty: float) -> list[Row]:
+    """Look on for the rest of the time: at the memory, and at what is passed on."""
     cpu, taken, since = server.cpu(), sum(tally.taken for tally in tallies), time.monotonic()
     memory = [server.memory() / 1024]
     while time.monotonic() - since < plan.seconds * 2 / 3:
@@ -196,8 +249,13 @@ def _measure(plan: Plan, server: Server, tallies: Sequence[Tally]) -> list[float
         memory.append(server.memory() / 1024)
     elapsed = time.monotonic() - since
     rate = (sum(tally.taken for tally in tallies) - taken) / elapsed
-    _say(f"{rate / 1e6:.1f} MB/s passed on, CPU {(server.cpu() - cpu) / elapsed:.0%} of a core")
-    return memory
+    growth = memory[-1] - memory[0]
+    return [
+        Row("passed on", f"{rate / 1e6:.1f} MB/s"),
+        Row("CPU", f"{(server.cpu() - cpu) / elapsed:.0%} of a core"),
+        Row("memory before, with all, at most", f"{empty:.1f}, {memory[0]:.1f}, {max(memory):.1f} MB"),
+        Row("memory grown with all", f"{growth:.1f} MB", f"≤ {GROWTH_MB:g} MB", growth <= GROWTH_MB),
+    ]
 
 
 def _view(plan: Plan, server: Server, tally: Tally, delay: float, stop: threading.Event) -> None:
@@ -238,13 +296,13 @@ def _fetch(connection: http.client.HTTPConnection, path: str, tally: Tally) -> b
 def _spread(tallies: Sequence[Tally], kind: str) -> str:
     ordered = sorted(each for tally in tallies for each in getattr(tally, kind)) or [0.0]
     p50, p99 = ordered[len(ordered) // 2], ordered[len(ordered) * 99 // 100]
-    return f"{len(ordered):,} (p50 {p50 * 1e3:.0f} ms, p99 {p99 * 1e3:.0f} ms)"
+    return f"{len(ordered):,}, p50 {p50 * 1e3:.0f} ms, p99 {p99 * 1e3:.0f} ms"
 
 
 # Not reading
 
 
-def _stall(plan: Plan, server: Server, stream: Path) -> bool:
+def _stall(plan: Plan, server: Server, stream: Path) -> Row:
     """Let everybody ask for a large piece and not read it."""
     with (stream / "large.ts").open("wb") as large:
         large.truncate(LARGE)
@@ -259,8 +317,8 @@ def _stall(plan: Plan, server: Server, stream: Path) -> bool:
             viewer.recv(1000)
         _wait(lambda: _settled(server), "memory to settle")
         each = (server.memory() - empty) / plan.viewers
-    _say(f"{plan.viewers} viewers that do not read a piece of {LARGE / 1e6:.0f} MB: {each:.0f} KB each")
-    return each <= STALLED_KB
+    what = f"memory of each that does not read its {LARGE / 1e6:.0f} MB"
+    return Row(what, f"{each:.0f} KB", f"≤ {STALLED_KB:g} KB", each <= STALLED_KB)
 
 
 def _settled(server: Server) -> bool:

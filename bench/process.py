@@ -1,10 +1,14 @@
-"""What the operating system says about a process."""
+"""What the operating system says about a process, and ending one."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["children", "cpu_seconds", "resident_kb"]
+__all__ = ["children", "cpu_seconds", "end", "resident_kb"]
 
 
 def cpu_seconds(pid: int) -> float:
@@ -23,3 +27,13 @@ def resident_kb(pid: int) -> int:
 
 def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def end(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """End a process that leads a session, in order if it does so in time, and whoever of its own is left."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import random
-import signal
 import socket
 import ssl
 import subprocess
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.loop import Failed
-from bench.process import children, cpu_seconds, resident_kb
+from bench.process import children, cpu_seconds, end, resident_kb
 
 __all__ = ["ROOT", "TOKEN", "Contender", "Launch", "Server", "attached", "free_port", "started"]
 
@@ -112,7 +111,7 @@ def started(contender: Contender, launch: Launch) -> Iterator[Server]:
             pid = children(process.pid)[0] if contender is Contender.OURS else process.pid
             yield Server(contender, port, pid, tls)
         finally:
-            _stop(process)
+            end(process, STOP_SECONDS)
 
 
 @contextmanager
@@ -140,6 +139,7 @@ def _spawn(contender: Contender, launch: Launch, *, port: int, log: Path) -> sub
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
 
 
@@ -167,17 +167,6 @@ def _wait(process: subprocess.Popen[bytes], server: Server, log: Path) -> None:
         if process.poll() is not None or time.monotonic() > end:
             raise Failed(f"{server.contender} did not start:\n{log.read_text(errors='replace')[-2000:]}")
         time.sleep(0.05)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        for child in children(process.pid):
-            os.kill(child, signal.SIGKILL)
-        process.kill()
-        process.wait()
 
 
 def _trusting() -> ssl.SSLContext:

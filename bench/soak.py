@@ -17,6 +17,7 @@ from bench.loop import Failed, Loop
 from bench.machine import raise_file_limit
 from bench.report import RESULTS, SOAK
 from bench.servers import ROOT, Contender, Launch, Server, started
+from bench.signals import end_in_order
 from bench.traffic import Flow, relay_at
 
 __all__ = ["main"]
@@ -73,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run both trials, write what they showed, and return 1 unless every verdict holds."""
     options = _parser().parse_args(arguments)
     plan = Plan(options.idle, options.active, options.rate, options.minutes, options.storm, options.sample)
+    end_in_order()
     raise_file_limit()
     try:
         minutes, memory, verdicts = _endure(plan, options.source.resolve())

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.require import need
-from tests.support.server import ROOT
+from tests.support.server import ROOT, until
 
 PEER = ROOT / "bench" / "peer"
 SMALL_SOAK = ("--idle", "20", "--active", "4", "--minutes", "1", "--sample", "0.2", "--storm", "20")
@@ -48,4 +50,36 @@ def test_memory_stays_flat_while_200_viewers_pull_a_stream() -> None:
     need("nginx")
     measured = run("bench.hls", "--viewers", "200", "--bitrate", "200", "--piece", "5", "--seconds", "20")
     assert measured.returncode == 0, measured.stdout + measured.stderr
-    assert "200 viewers counted, 0 of them with errors" in measured.stdout
+    rows = {row[1].strip(): row[2].strip() for row in map(columns, measured.stdout.splitlines()) if row}
+    assert (rows["viewers counted"], rows["viewers with errors"]) == ("200", "0")
+    assert len(rows) == 11
+
+
+def columns(line: str) -> list[str]:
+    return line.split("|") if line.startswith("|") else []
+
+
+LONG = {
+    "bench.hls": ("--viewers", "3", "--seconds", "600"),
+    "bench.soak": ("--idle", "3", "--active", "2", "--minutes", "10"),
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("module", LONG)
+def test_a_bench_that_is_interrupted_leaves_nothing_running(module: str, number: signal.Signals) -> None:
+    need("nginx")
+    command = [sys.executable, "-m", module, *LONG[module]]
+    wanted = 4 if module == "bench.hls" else 2  # masters and workers
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True) as bench:
+        until(lambda: len(list(descendants(bench.pid))) == wanted, timeout=30, what="the servers to start")
+        started = list(descendants(bench.pid))
+        bench.send_signal(number)
+        assert bench.wait(30) == 128 + number
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started), timeout=5)
+
+
+def descendants(pid: int) -> Iterator[int]:
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        yield int(child)
+        yield from descendants(int(child))
