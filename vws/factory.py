@@ -38,6 +38,7 @@ from vws.namespaces.signaling import signaling_events
 from vws.nginx_files import NginxFiles
 from vws.nginx_stat import NginxStat
 from vws.notices import Notices
+from vws.readiness import Readiness
 from vws.reload import Reloader
 from vws.rooms import Rooms
 from vws.rtmp import Rtmp
@@ -107,7 +108,7 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
         ice=ice,
         ice_check=IceCheck(ice, clock=_now),
         messages_sent=lambda: server.messages_sent,
-        ready=partial(_ready, database, accounts),
+        ready=Readiness(partial(_ready, database, accounts), clock=_now),
         clock=_now,
         started_at=_now(),
         hls=_hls(config, state, access, attempts=attempts) if config.nginx_host else None,
