@@ -10,10 +10,13 @@ import pytest
 from tests.support.states import IMPLEMENTATIONS, account, session, snapshot
 from vws.core import facts as f
 from vws.core.accounts import UNLIMITED, Account, Plan
-from vws.core.commands import Publish, RoomPublish, StreamParams
+from vws.core.channels import SHARED
+from vws.core.commands import Action, Publish, RoomAction, RoomPublish, StreamParams
 from vws.core.ledger import Usage
 from vws.core.limits import Unfit
+from vws.core.rooms import STREAMS_SIZE
 from vws.core.rtmp import RtmpClient, RtmpKind
+from vws.core.session import Role
 from vws.errors import NotFound, Refused, VWSError
 from vws.state.base import LiveState, StateLimits
 
@@ -202,9 +205,151 @@ def test_a_webrtc_stream_and_an_rtmp_stream_do_not_take_each_others_place(state:
     assert state.rooms()[0].streams == ("Stage",)
 
 
+def test_a_room_shows_the_streams_that_its_meta_names(state: LiveState) -> None:
+    moderator(state)
+    join(state, "bob")
+    enter(state, client(1))
+    facts = act(state, Action.META, rtmp=["Stage", "Balcony"])
+    assert [fact.stream.stream_id for fact in facts if isinstance(fact, f.StreamAdded)] == ["Stage"]
+    (added,) = enter(state, client(2, "Balcony"))
+    assert isinstance(added, f.StreamAdded)
+    assert added.members == ("mod", "bob")
+    assert entered(join(state, "charlie")) == ["Stage", "Balcony"]
+    facts = act(state, Action.META, rtmp=["Balcony"])
+    assert [fact for fact in facts if isinstance(fact, f.StreamRemoved)] == [
+        f.StreamRemoved("Lobby", ("mod", "bob", "charlie"), "Stage")
+    ]
+    assert state.leave_rtmp(client(1)) == []
+    assert state.leave_rtmp(client(2, "Balcony")) == [
+        f.StreamRemoved("Lobby", ("mod", "bob", "charlie"), "Balcony")
+    ]
+
+
+def test_a_stream_is_shown_in_every_room_that_is_for_it(state: LiveState) -> None:
+    for room in ("Lobby", "Kitchen", "Cellar"):
+        moderator(state, room)
+    act(state, Action.META, "Kitchen", rtmp=["Stage"])
+    facts = enter(state, replace(client(1), room="Lobby"))
+    assert [fact.room for fact in facts if isinstance(fact, f.StreamAdded)] == ["Lobby", "Kitchen"]
+    act(state, Action.META, "Lobby", rtmp=["Stage"])
+    facts = state.leave_rtmp(client(1))
+    assert [fact.room for fact in facts if isinstance(fact, f.StreamRemoved)] == ["Lobby", "Kitchen"]
+
+
+def test_what_a_room_names_comes_when_it_was_empty_for_a_while(state: LiveState) -> None:
+    moderator(state)
+    act(state, Action.META, rtmp=["Stage"])
+    state.leave_room("mod", "Lobby", when=2)
+    (added,) = enter(state, client(1))
+    assert isinstance(added, f.StreamAdded)
+    assert added.members == ()
+    assert entered(join(state, "bob")) == ["Stage"]
+
+
+@pytest.mark.parametrize("scope", ["", SHARED])
+def test_a_room_names_no_stream_of_another_account(state: LiveState, scope: str) -> None:
+    shop = replace(client(1), account="Shop", scope=scope or "Shop")
+    moderator(state, scope=scope)
+    state.enter_rtmp(shop, account=account("Shop"), when=0)
+    facts = act(state, Action.META, rtmp=["Stage"])
+    assert not any(isinstance(fact, f.StreamAdded) for fact in facts)
+    own = replace(client(2), scope=scope or "Acme")
+    (added,) = enter(state, own)
+    assert isinstance(added, f.StreamAdded)
+    assert state.leave_rtmp(shop) == []
+    assert state.rooms()[0].streams == ("Stage",)
+    assert len(state.leave_rtmp(own)) == 1
+
+
+def test_streams_of_one_name_do_not_end_each_other_in_a_shared_room(state: LiveState) -> None:
+    state.connect(replace(session("alice", acme(), "Alice"), scope=SHARED), acme())
+    state.join_room("alice", "Lobby", account=acme(), when=0)
+    own = replace(client(1), scope=SHARED, room="Lobby")
+    shop = replace(own, account="Shop", client_id="2")
+    assert len(enter(state, own)) == 1
+    assert state.enter_rtmp(shop, account=account("Shop"), when=0) == []
+    assert state.leave_rtmp(shop) == []
+    assert state.rooms()[0].streams == ("Stage",)
+
+
+def test_rooms_whose_rules_allow_not_everybody_show_only_what_they_name(state: LiveState) -> None:
+    moderator(state)
+    in_room = replace(client(1), room="Lobby")
+    for rule in (False, ["Alice"]):
+        act(state, Action.META, allowBroadcasters=rule)
+        assert enter(state, in_room) == []
+        assert len(act(state, Action.META, allowBroadcasters=rule, rtmp=["Stage"])) == 2
+        state.leave_rtmp(in_room)
+    act(state, Action.META)
+    enter(state, in_room)
+    (_, removed) = act(state, Action.META, allowBroadcasters=False)
+    assert removed == f.StreamRemoved("Lobby", ("mod",), "Stage")
+
+
+def test_a_locked_room_keeps_its_streams_and_takes_no_others(state: LiveState) -> None:
+    moderator(state)
+    enter(state, replace(client(1), room="Lobby"))
+    act(state, Action.LOCK)
+    assert enter(state, replace(client(2, "Balcony"), room="Lobby")) == []
+    act(state, Action.META)
+    assert state.rooms()[0].streams == ("Stage",)
+    _, added = act(state, Action.UNLOCK)
+    assert isinstance(added, f.StreamAdded)
+    assert added.stream.stream_id == "Balcony"
+
+
+def test_who_keeps_order_takes_a_stream_out_of_a_room(state: LiveState) -> None:
+    moderator(state)
+    join(state, "bob")
+    in_room = replace(client(1), room="Lobby")
+    enter(state, in_room)
+    refusal = refused(state, lambda: state.unpublish_from_room("bob", "Lobby", "Stage", when=1))
+    assert refusal.code == "not-yours"
+    removed = state.unpublish_from_room("mod", "Lobby", "Stage", when=1)
+    assert removed == [f.StreamRemoved("Lobby", ("mod", "bob"), "Stage")]
+    assert len(state.rtmp_streams()) == 1
+    for who in ("mod", "bob"):
+        state.leave_room(who, "Lobby", when=2)
+    assert entered(state.join_room("mod", "Lobby", account=acme(), when=3)) == []
+    assert act(state, Action.META, rtmp=["Stage"])[1:] != []  # named again, it is back
+    state.unpublish_from_room("mod", "Lobby", "Stage", when=4)
+    assert state.leave_rtmp(in_room) == []
+    assert len(enter(state, in_room)) == 1
+
+
+def test_streams_that_a_room_has_no_space_for_are_not_shown_in_it(state: LiveState) -> None:
+    join(state, "alice")
+    shown = {"type": "rtmp", "hls": "x" * (STREAMS_SIZE // 3)}
+    for number in range(1, 5):
+        enter(state, replace(client(number, f"Stage {number}"), room="Lobby", shown=shown))
+    assert state.rooms()[0].streams == ("Stage 1", "Stage 2")
+    assert len(state.rtmp_streams()) == 4
+
+
+def test_nobody_who_joins_is_shown_what_the_others_are_not(state: LiveState) -> None:
+    join(state, "alice")
+    publish = RoomPublish("Lobby", "Stage", ONE)
+    state.publish_in_room("alice", publish, account=acme(), when=0)
+    enter(state, replace(client(1), room="Lobby"))
+    state.unpublish_from_room("alice", "Lobby", "Stage", when=1)
+    assert entered(join(state, "bob")) == []
+
+
 def join(state: LiveState, who: str, room: str = "Lobby") -> list[f.Fact]:
     state.connect(session(who, acme(), who.title()), acme())
     return state.join_room(who, room, account=acme(), when=1)
+
+
+def moderator(state: LiveState, room: str = "Lobby", *, scope: str = "") -> None:
+    """Have a moderator in the room."""
+    if state.session("mod") is None:
+        mod = session("mod", acme(), "Mod", role=Role.MODERATOR)
+        state.connect(replace(mod, scope=scope or mod.scope), acme())
+    state.join_room("mod", room, account=acme(), when=0)
+
+
+def act(state: LiveState, action: Action, room: str = "Lobby", **meta: object) -> list[f.Fact]:
+    return state.moderate("mod", RoomAction(room, action, meta=meta), when=1)
 
 
 def entered(facts: list[f.Fact]) -> list[str]:

@@ -84,7 +84,10 @@ def size_shown(params: int, stream_id: str, user: str = "") -> int:
 
 @dataclass(slots=True, eq=False)
 class Room:
-    """A room of one account. It outlives its last participant only for what must not be lost."""
+    """A room of one account. It outlives its last participant only for what must not be lost.
+
+    ``named_by`` is the own scope of who set ``meta``: the RTMP streams that it names are of there.
+    """
 
     scope: str
     name: str
@@ -99,6 +102,7 @@ class Room:
     banned: dict[str, int] = field(default_factory=dict)
     kicked: dict[str, None] = field(default_factory=dict)
     meta: dict[str, Any] = field(default_factory=dict)
+    named_by: str = ""
     _members: tuple[str, ...] | None = None
     _sockets: dict[str, dict[str, None]] = field(default_factory=dict)
 
@@ -155,8 +159,11 @@ class Room:
 
     def check_space(self, stream_id: str, size: int) -> None:
         """Raise `Refused` when the room has no space for a stream, or for what it is to become."""
-        if self.streams_size - self._size_shown(stream_id) + size > STREAMS_SIZE:
+        if not self.has_space(stream_id, size):
             raise Refused(f"No space is left for this stream in room {self.name}.", code="too-many")
+
+    def has_space(self, stream_id: str, size: int) -> bool:
+        return self.streams_size - self._size_shown(stream_id) + size <= STREAMS_SIZE
 
     def show(self, stream: Stream) -> None:
         self.streams_size += stream.size - self._size_shown(stream.stream_id)
@@ -193,6 +200,14 @@ class Room:
         if session.user in self.kicked:
             raise Refused("You were removed from this room.", code="kicked")
         self.admit(session, when)
+
+    def names(self, stream_id: str, home: str) -> bool:
+        """Say whether the room's meta names an RTMP stream, which is of this scope."""
+        return home == self.named_by and stream_id in self.meta.get("rtmp", ())
+
+    def admits_stream(self, *, here: bool) -> bool:
+        """Say whether an RTMP stream may be here that nobody of the room named; ``here`` is one that is."""
+        return self.meta.get("allowBroadcasters", True) is True and (here or not self.locked)
 
     def admit_broadcaster(self, participant: Participant) -> None:
         if not self.may_publish(participant):

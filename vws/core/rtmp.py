@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from vws.core.commands import StreamParams
+from vws.core.rooms import Room
 
 __all__ = ["RtmpClient", "RtmpKind", "RtmpSeat", "RtmpStream"]
 
@@ -50,17 +51,22 @@ class RtmpSeat:
 class RtmpStream:
     """A stream of one account; it exists while somebody sends or plays it.
 
-    ``dismissed`` is why its publisher has to go; nginx is told when it asks next.
+    ``home`` is the account's own scope, ``scope`` that of its rooms, another one where channels are shared.
+    ``dismissed`` is why its publisher has to go; nginx is told when it asks next. ``rooms`` show it, by name,
+    and those in ``banished`` took it out.
     """
 
     account: str
     scope: str
     name: str
+    home: str
     publisher: RtmpSeat | None = None
     players: dict[str, RtmpSeat] = field(default_factory=dict)
     params: StreamParams = field(default_factory=StreamParams)
     published_at: int = 0
     dismissed: str = ""
+    rooms: dict[str, Room] = field(default_factory=dict)
+    banished: set[str] = field(default_factory=set)
 
     @property
     def seats(self) -> list[RtmpSeat]:

@@ -68,7 +68,8 @@ class LiveRooms:
         room.enter(participant, first_is_owner=connection.account.room_owner)
         connection.rooms |= {room.name}
         self._rooms.keep(room)
-        self._rtmp.show_in(room)
+        if len(room.participants) == 1:
+            self._rtmp.arrange(room)
         return ParticipantJoined(room.name, room.members, participant)
 
     def _watch(self, connection: Connection, room: Room, when: int) -> list[Fact]:
@@ -131,6 +132,9 @@ class LiveRooms:
         shown = room.streams.get(stream)
         if shown is None:
             raise NotFound(f"No such stream in this room: {stream}", code="no-such-stream")
+        author = room.participant(connection.session.socket_id)
+        if not shown.socket_id and room.keeps_order(author.name, author.role):
+            return self._rtmp.banish(room, stream)
         if shown.socket_id != connection.session.socket_id:
             raise Refused("This is not your stream.", code="not-yours")
         return self._channels.drop_from_room(connection, stream, name, when=when)
@@ -152,6 +156,10 @@ class LiveRooms:
                 facts += self.leave(self._connections.get(target), room, when=when)
         if command.action is Action.META:
             facts += self._enforce_meta(room, when)
+            room.named_by = connection.account.scope
+            self._rtmp.readmit(room)
+        if command.action in (Action.META, Action.UNLOCK):
+            facts += self._rtmp.arrange(room)
         if command.action in SHUTTING_OUT:
             for stream_id in list(room.streams):
                 facts += self._channels.expel_outsiders(self._channels.open(room.scope, stream_id), when)

@@ -45,7 +45,7 @@ class LiveRtmp:
     def enter(self, client: RtmpClient, account: Account, when: int) -> list[Fact]:
         """Count a client that was let in; raise `Unfit` over the plan, `Refused` where another is live."""
         stream = self._streams.get((client.account, client.stream))
-        stream = stream or RtmpStream(client.account, client.scope, client.stream)
+        stream = stream or RtmpStream(client.account, client.scope, client.stream, account.scope)
         own = stream.seat(client)
         if own is not None:
             own.client, own.seen = replace(own.client, token=client.token), when
@@ -105,7 +105,8 @@ class LiveRtmp:
         stream.publisher, stream.dismissed = None, ""
         self._count(live.client, -1, StreamParams())
         self._forget_idle(stream)
-        return self._withdraw(stream, live.client.room)
+        stream.banished.clear()
+        return [fact for room in list(stream.rooms.values()) for fact in _withdraw(stream, room)]
 
     def _play(self, stream: RtmpStream, client: RtmpClient, account: Account, when: int) -> list[Fact]:
         self._fit(account, rate=stream.params.rate, connections=1)
@@ -176,28 +177,63 @@ class LiveRtmp:
 
     # --- rooms that show them ---
 
-    def show_in(self, room: Room) -> None:
-        """Put the streams that are for a room into it, as its first participant finds them."""
+    def arrange(self, room: Room) -> list[Fact]:
+        """Show in a room the streams that are for it, and no others."""
+        wanted = [stream for stream in self.all() if _is_for(stream, room)]
+        others = [stream for stream in self._in(room) if not _is_for(stream, room)]
+        facts = [fact for stream in others for fact in _withdraw(stream, room)]
+        return [*facts, *(fact for stream in wanted for fact in _add(stream, room))]
+
+    def banish(self, room: Room, name: str) -> list[Fact]:
+        """Take a stream out of a room until it is broadcast anew, or named there again."""
+        facts: list[Fact] = []
+        for stream in self._in(room):
+            if stream.name == name:
+                stream.banished.add(room.name)
+                facts += _withdraw(stream, room)
+        return facts
+
+    def readmit(self, room: Room) -> None:
+        """Let the streams that the room's meta names come back."""
         for stream in self.all():
-            live = stream.publisher
-            if live and (stream.scope, live.client.room) == (room.scope, room.name):
-                room.show(room.streams.get(stream.name) or _shown(stream, live.client))
+            if room.names(stream.name, stream.home):
+                stream.banished.discard(room.name)
+
+    def _in(self, room: Room) -> list[RtmpStream]:
+        return [stream for stream in self.all() if stream.rooms.get(room.name) is room]
 
     def _announce(self, stream: RtmpStream) -> list[Fact]:
-        live = stream.publisher
-        room = self._rooms.find(stream.scope, live.client.room) if live else None
-        if live is None or room is None or stream.name in room.streams:
-            return []
-        room.show(_shown(stream, live.client))
-        return [StreamAdded(room.name, room.members, room.streams[stream.name])]
+        rooms = [room for room in self._rooms.all() if _is_for(stream, room)]
+        return [fact for room in rooms for fact in _add(stream, room)]
 
-    def _withdraw(self, stream: RtmpStream, name: str) -> list[Fact]:
-        room = self._rooms.find(stream.scope, name)
-        shown = room.streams.get(stream.name) if room else None
-        if room is None or shown is None or shown.socket_id:
-            return []
-        room.hide(stream.name)
-        return [StreamRemoved(room.name, room.members, stream.name)]
+
+def _is_for(stream: RtmpStream, room: Room) -> bool:
+    """Say whether a room is to show a stream: its meta names it, or the broadcaster the room."""
+    live = stream.publisher
+    if live is None or stream.scope != room.scope or room.name in stream.banished:
+        return False
+    if room.names(stream.name, stream.home):
+        return True
+    here = stream.rooms.get(room.name) is room
+    return live.client.room == room.name and room.admits_stream(here=here)
+
+
+def _add(stream: RtmpStream, room: Room) -> list[Fact]:
+    live = stream.publisher
+    if live is None or stream.name in room.streams:
+        return []
+    shown = _shown(stream, live.client)
+    if not room.has_space(stream.name, shown.size):
+        return []
+    room.show(shown)
+    stream.rooms[room.name] = room
+    return [StreamAdded(room.name, room.members, shown)]
+
+
+def _withdraw(stream: RtmpStream, room: Room) -> list[Fact]:
+    del stream.rooms[room.name]
+    room.hide(stream.name)
+    return [StreamRemoved(room.name, room.members, stream.name)]
 
 
 def _most(plan: Plan) -> StreamParams:

@@ -335,11 +335,17 @@ def _meta(body: Mapping[str, Any]) -> dict[str, Any]:
     for rule in ("allowBroadcasters", "allowUsers"):
         if not _is_rule(meta.get(rule, True)):
             raise BadInput(f"meta.{rule} must be true, false or a list of user names")
+    if not _are_names(meta.get("rtmp", [])):
+        raise BadInput("meta.rtmp must be a list of names of streams")
     return meta
 
 
 def _is_rule(value: object) -> bool:
-    return isinstance(value, bool) or (isinstance(value, list) and all(map(is_name, value)))
+    return isinstance(value, bool) or _are_names(value)
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, list) and all(map(is_name, value))
 
 
 def _size(value: object, most: int, what: str) -> int:
