@@ -262,6 +262,7 @@ def test_the_effective_settings_are_described() -> None:
         ({}, "API_KEY is blank"),
         ({}, "only accounts in the file vws.db can connect"),
         ({"STATIC_TOKEN": "t"}, "STATIC_TOKEN lets anybody in"),
+        ({"STATIC_TOKEN": "t", "NGINX_HOST": "http://a"}, "STATIC_TOKEN opens the RTMP and HLS streams of"),
         ({"VWS_ENV": "development", "EXTRA_SECURITY": "1"}, "EXTRA_SECURITY does nothing"),
         ({"STATIC_ACCOUNT": "Shop"}, "STATIC_ACCOUNT does nothing without STATIC_LOGIN"),
         ({"STATIC_LOGIN": "https://shop.example/login"}, "STATIC_LOGIN does nothing without STATIC_ACCOUNT"),

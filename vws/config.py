@@ -314,6 +314,10 @@ class Config:
         checks = (
             (production and not self.api_key, "API_KEY is blank: in production that closes the HTTP API."),
             (production and self.static_token, "STATIC_TOKEN lets anybody in who has seen it."),
+            (
+                production and self.static_token and self.nginx_host,
+                "STATIC_TOKEN opens the RTMP and HLS streams of every account.",
+            ),
             (nobody, "STATIC_TOKEN is blank: only accounts in the file vws.db can connect, if it has some."),
             (self.development and self.extra_security, "EXTRA_SECURITY does nothing in development."),
             (account and not login, "STATIC_ACCOUNT does nothing without STATIC_LOGIN."),
