@@ -228,6 +228,12 @@ class Config:
         default="20000",
         about="HLS viewers at once; 0 lifts the limit.",
     )
+    viewer_timeout: int = _row(
+        "VIEWER_TIMEOUT",
+        read.whole(1, 3600),
+        default="30",
+        about="Seconds without a request after which an HLS viewer is gone.",
+    )
     max_message_size: int = _row(
         "MAX_MESSAGE_SIZE", read.whole(1_000, 100_000_000), default="1000000", about="Bytes in one message."
     )

@@ -1,6 +1,6 @@
 """HLS viewers: let in by a token or a pin, and known by a session from then on.
 
-A session opens one stream and nothing else, and ends after 30 seconds of silence.
+A session opens one stream and nothing else, and ends after VIEWER_TIMEOUT seconds of silence.
 """
 
 from __future__ import annotations

@@ -59,6 +59,7 @@ class StateLimits:
     channels_per_client: int = 1000
     history_ttl: int = 600_000
     viewers: int = 20_000
+    viewer_silence: int = 30_000
     rtmp_update: int = 30_000
 
 

@@ -46,7 +46,7 @@ class MemoryState:
             rtmp=self._rtmp,
             rooms=self._book,
         )
-        self._viewers = Viewers(self._ledger, limits.viewers)
+        self._viewers = Viewers(self._ledger, at_once=limits.viewers, silence=limits.viewer_silence)
 
     # --- connections ---
 

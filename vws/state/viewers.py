@@ -10,10 +10,7 @@ from vws.core.ledger import Ledger
 from vws.core.limits import Unfit
 from vws.errors import NotFound, Unavailable
 
-__all__ = ["SILENCE", "Viewers"]
-
-SILENCE = 30_000
-"""Milliseconds without a request after which a viewer is gone."""
+__all__ = ["Viewers"]
 
 
 @dataclass(slots=True)
@@ -24,11 +21,15 @@ class _Viewer:
 
 
 class Viewers:
-    """The viewers by session, the one that was silent longest first."""
+    """The viewers by session, the one that was silent longest first.
 
-    def __init__(self, ledger: Ledger, at_once: int) -> None:
+    ``silence`` is how many milliseconds without a request end a session.
+    """
+
+    def __init__(self, ledger: Ledger, *, at_once: int, silence: int) -> None:
         self._ledger = ledger
         self._at_once = at_once
+        self._silence = silence
         self._viewers: OrderedDict[str, _Viewer] = OrderedDict()
         self._streams: dict[str, Counter[str]] = {}
 
@@ -55,7 +56,7 @@ class Viewers:
         """Forget who has been silent for too long; the order makes it cost what is forgotten."""
         while self._viewers:
             session, viewer = next(iter(self._viewers.items()))
-            if when - viewer.seen < SILENCE:
+            if when - viewer.seen < self._silence:
                 return
             del self._viewers[session]
             self._count(viewer.account, viewer.stream, -1)
