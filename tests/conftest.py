@@ -228,7 +228,10 @@ def _servers_first(request: pytest.FixtureRequest) -> Callable[[], Server]:
     """Have the test's servers set up before its clients, so that they stop after the clients left."""
     if "make_server" in request.fixturenames:
         request.getfixturevalue("make_server")
-    if "server" in request.fixturenames or "make_server" not in request.fixturenames:
+    others = {"live", "make_server"}.intersection(request.fixturenames)
+    if "live" in others:
+        request.getfixturevalue("live")
+    if "server" in request.fixturenames or not others:
         request.getfixturevalue("server")
     return lambda: request.getfixturevalue("server")
 

@@ -35,9 +35,9 @@ def none_left(server: Server, account: str = "Acme") -> None:
     until(empty, what=lambda: f"the counts to be zero: {stats(server, account)}")
 
 
-def test_a_right_pin_lets_in_and_everything_is_counted(rtmp: Rtmp) -> None:
-    server = rtmp.server(accounts=[row("Acme", plan=PLAN, broadcastPin="in", playbackPin="out")])
-    alice = rtmp.publish(f"Acme/Stage{PIN}").wait_live()
+def test_a_right_pin_lets_in_and_everything_is_counted(live: Rtmp) -> None:
+    server = live.accounts(row("Acme", plan=PLAN, broadcastPin="in", playbackPin="out"))
+    alice = live.publish(f"Acme/Stage{PIN}").wait_live()
     ((name, listed),) = server.api("/channels")
     assert name == "Stage"
     assert listed["type"] == "rtmp"
@@ -54,10 +54,10 @@ def test_a_right_pin_lets_in_and_everything_is_counted(rtmp: Rtmp) -> None:
     assert server.api("/status", token="Acme-token")["rtmp"]["Stage"]["bitrate"] == 1500
     assert [name for name, _ in server.api("/status")["rtmp"]] == ["Stage"]
 
-    rtmp.wait_hls("Acme/Stage")
+    live.wait_hls("Acme/Stage")
     assert set(probe(f"{server.url}{listed['hls']}?pin=out")) == {"video", "audio"}
 
-    bob = rtmp.play("Acme/Stage?pin=out")
+    bob = live.play("Acme/Stage?pin=out")
     until(lambda: stats(server)["connections"] == 2, what="the player to be counted")
     bob.stop()
     until(lambda: stats(server)["connections"] == 1, what="the player to be gone")
@@ -67,70 +67,72 @@ def test_a_right_pin_lets_in_and_everything_is_counted(rtmp: Rtmp) -> None:
     assert not any(left.get(key) for key in ("connections", "broadcasters", "bitrate", "audioBitrate"))
 
 
-def test_a_wrong_pin_is_refused(rtmp: Rtmp) -> None:
-    server = rtmp.server(accounts=[row("Acme", broadcastPin="in", playbackPin="out"), row("Shop")])
-    for key in (
-        "Acme/Stage",
-        "Acme/Stage?pin=wrong",
-        "Acme/Stage?pin=",
-        "Acme/Stage?pin=out",
-        "Acme/Stage?token=Shop-token",
-        "Nobody/Stage?token=Acme-token",
-        "Shop/Stage?pin=",
-        "Stage?token=Acme-token",
-        "Acme/Stage/More?token=Acme-token",
-        "Acme/..?token=Acme-token",
-    ):
-        rtmp.publish(key).wait_ended()
+def test_a_wrong_pin_is_refused(live: Rtmp) -> None:
+    server = live.accounts(row("Vault", broadcastPin="in", playbackPin="out"), row("Open"))
+    keys = (
+        "Vault/Stage",
+        "Vault/Stage?pin=wrong",
+        "Vault/Stage?pin=",
+        "Vault/Stage?pin=out",
+        "Vault/Stage?token=Open-token",
+        "Nobody/Stage?token=Vault-token",
+        "Open/Stage?pin=",
+        "Stage?token=Vault-token",
+        "Vault/Stage/More?token=Vault-token",
+        "Vault/..?token=Vault-token",
+    )
+    for publisher in [live.publish(key) for key in keys]:
+        publisher.wait_ended()
     assert server.api("/channels") == []
-    assert stats(server) == {}
-    assert not (Path(server.settings["NGINX_HLS_PATH"]) / "Acme").exists()
-    assert len(server.wait_log("rtmp-refused.*neither the token nor the pin", count=6)) == 6
-    for secret in ("Acme-token", "Shop-token", "pin=", "wrong"):
+    assert stats(server, "Vault") == {}
+    assert not (Path(server.settings["NGINX_HLS_PATH"]) / "Vault").exists()
+    why = "rtmp-refused.*account=(Vault|Open) .*neither the token nor the pin"
+    assert len(server.wait_log(why, count=6)) == 6
+    for secret in ("Vault-token", "Open-token", "pin=", "wrong"):
         assert secret not in server.log()
 
 
-def test_tokens_and_odd_stream_keys_let_in(rtmp: Rtmp) -> None:
-    server = rtmp.server(accounts=[row("My site", "T")])
-    keys = ("My site/Stage?token=T", "//My site/Stage?token=T/stream", f"My site/Stage?token={TOKEN}")
-    for key in (*keys, f"_static/Stage?token={TOKEN}"):
-        alice = rtmp.publish(key).wait_live()
-        alice.stop()
-        server.idle()
+def test_tokens_and_odd_stream_keys_let_in(live: Rtmp) -> None:
+    server = live.accounts(row("My site", "T"))
+    keys = ("My site/A?token=T", "//My site/B?token=T/stream", f"My site/C?token={TOKEN}")
+    for publisher in [live.publish(key) for key in (*keys, f"_static/D?token={TOKEN}")]:
+        publisher.wait_live()
+    assert [name for name, _ in sorted(server.api("/channels"))] == ["A", "B", "C", "D"]
 
 
-def test_repeated_fields_are_of_no_use(rtmp: Rtmp) -> None:
-    server = rtmp.server(accounts=[row("Acme", broadcastPin="in"), row("Shop", broadcastPin="shop")])
+def test_repeated_fields_are_of_no_use(live: Rtmp) -> None:
+    server = live.accounts(row("Booth", broadcastPin="in"), row("Shop", broadcastPin="shop"))
     claims = "&app=x&name=Shop/Window&call=play&addr=9.9.9.9&clientid=77&pin=shop&token=Shop-token"
-    alice = rtmp.publish(f"Acme/Stage{PIN}{claims}").wait_live()
+    alice = live.publish(f"Booth/Stage{PIN}{claims}").wait_live()
     assert [name for name, _ in server.api("/channels")] == ["Stage"]
-    assert set(server.api("/stats")) == {"Acme"}
-    (line,) = server.wait_log("rtmp-publish ")
+    assert stats(server, "Booth")["broadcasters"] == 1
+    assert stats(server, "Shop") == {}
+    (line,) = server.wait_log("rtmp-publish account=Booth ")
     assert "address=127.0.0.1" in line
     alice.stop()
-    none_left(server)
+    none_left(server, "Booth")
 
 
-def test_a_publisher_that_claims_things_on_connecting_is_refused(rtmp: Rtmp) -> None:
-    server = rtmp.server(accounts=[row("Acme", broadcastPin="in")])
+def test_a_publisher_that_claims_things_on_connecting_is_refused(live: Rtmp) -> None:
+    server = live.accounts(row("Acme", broadcastPin="in"))
     lies = ("-rtmp_flashver", "x&name=Acme/Stage&token=Acme-token", "-rtmp_pageurl", "&pin=in")
-    rtmp.publish("Acme/Stage?pin=wrong", options=lies).wait_ended()
+    live.publish("Acme/Stage?pin=wrong", options=lies).wait_ended()
     assert server.api("/channels") == []
 
 
-def test_a_suspended_account_is_refused_and_dropped_while_live(rtmp: Rtmp) -> None:
-    server = rtmp.server(accounts=[row("Acme", broadcastPin="in", playbackPin="out")])
-    alice = rtmp.publish(f"Acme/Stage{PIN}").wait_live()
-    bob = rtmp.play("Acme/Stage?pin=out")
-    until(lambda: stats(server)["players"] == 1, what="the player to be counted")
-    suspend(server, "Acme")
+def test_a_suspended_account_is_refused_and_dropped_while_live(live: Rtmp) -> None:
+    server = live.accounts(row("Gone", broadcastPin="in", playbackPin="out"))
+    alice = live.publish(f"Gone/Stage{PIN}").wait_live()
+    bob = live.play("Gone/Stage?pin=out")
+    until(lambda: stats(server, "Gone")["players"] == 1, what="the player to be counted")
+    suspend(server, "Gone")
     alice.wait_ended()
     bob.wait_ended()
-    none_left(server)
-    server.wait_log("rtmp-refused call=play .*suspended")
-    server.wait_log("rtmp-refused.*suspended")
-    rtmp.publish(f"Acme/Stage{PIN}").wait_ended()
-    rtmp.publish("Acme/Stage?token=Acme-token").wait_ended()
+    none_left(server, "Gone")
+    for kind in ("play", "publish"):
+        server.wait_log(f"rtmp-refused call={kind} account=Gone .*suspended")
+    for key in (f"Gone/Stage{PIN}", "Gone/Stage?token=Gone-token"):
+        live.publish(key).wait_ended()
     assert server.api("/channels") == []
 
 
@@ -138,25 +140,25 @@ def suspend(server: Server, name: str) -> None:
     server.run_cli("accounts", "suspend", name)
 
 
-def test_a_publisher_that_the_notify_site_disconnects_stops(rtmp: Rtmp) -> None:
+def test_a_publisher_that_the_notify_site_disconnects_stops(live: Rtmp) -> None:
     with raw_site() as site:
         site.answer = json_answer(200, {"streams": {"Stage": {"disconnect": "Enough"}}})
         accounts = [row("Acme", broadcastPin="in", notifyUrl=site.url)]
-        server = rtmp.server(accounts=accounts)
-        alice = rtmp.publish(f"Acme/Balcony{PIN}").wait_live()
-        rtmp.publish(f"Acme/Stage{PIN}").wait_ended()
+        server = live.accounts(*accounts)
+        alice = live.publish(f"Acme/Balcony{PIN}").wait_live()
+        live.publish(f"Acme/Stage{PIN}").wait_ended()
         server.wait_log("rtmp-refused .*disconnected by the notify site: Enough")
         assert alice.running
         alice.stop()
         none_left(server)
 
 
-def test_a_stream_site_has_the_last_word_on_pins(rtmp: Rtmp) -> None:
+def test_a_stream_site_has_the_last_word_on_pins(live: Rtmp) -> None:
     with raw_site() as site:
         site.answer = json_answer(200, {"broadcastPin": 77})
-        server = rtmp.server(accounts=[row("Acme", streamUrl=site.url)])
-        rtmp.publish("Acme/Stage?pin=78").wait_ended()
-        alice = rtmp.publish("Acme/Stage?pin=77").wait_live()
+        server = live.accounts(row("Acme", streamUrl=site.url))
+        live.publish("Acme/Stage?pin=78").wait_ended()
+        alice = live.publish("Acme/Stage?pin=77").wait_live()
         alice.stop()
         none_left(server)
 
@@ -170,40 +172,40 @@ def test_a_server_that_speaks_tls_is_called_through_nginx(rtmp: Rtmp) -> None:
     none_left(server)
 
 
-def test_a_changed_token_drops_what_it_let_in(rtmp: Rtmp) -> None:
-    server = rtmp.server(accounts=[row("Acme")])
-    alice = rtmp.publish("Acme/Stage?token=Acme-token").wait_live()
+def test_a_changed_token_drops_what_it_let_in(live: Rtmp) -> None:
+    server = live.accounts(row("Acme"))
+    alice = live.publish("Acme/Stage?token=Acme-token").wait_live()
     server.run_cli("accounts", "rotate-token", "Acme")
     alice.wait_ended()
     none_left(server)
 
 
-def test_one_quota_for_rtmp_and_webrtc(rtmp: Rtmp, clients: Clients) -> None:
-    server = rtmp.server(accounts=[row("Acme", plan=PLAN, broadcastPin="in")])
-    alice = rtmp.publish(f"Acme/Stage{PIN}").wait_live()
-    bob = clients.token("Acme-token", server=server)
+def test_one_quota_for_rtmp_and_webrtc(live: Rtmp, clients: Clients) -> None:
+    server = live.accounts(row("Quota", plan=PLAN, broadcastPin="in"))
+    alice = live.publish(f"Quota/Stage{PIN}").wait_live()
+    bob = clients.token("Quota-token", server=server)
     assert bob.call("publish", "Bob", "Lobby", {"bitrate": 1500, "audioBitrate": 100})["ok"]
-    assert stats(server)["bitrate"] == 3000
-    rtmp.publish(f"Acme/Second{PIN}").wait_ended()
+    assert stats(server, "Quota")["bitrate"] == 3000
+    live.publish(f"Quota/Second{PIN}").wait_ended()
     server.wait_log("rtmp-refused.*Unfit: totalBitrate")
-    assert stats(server)["issues"] == {"totalBitrate": 1}
+    assert stats(server, "Quota")["issues"] == {"totalBitrate": 1}
     assert bob.call("unpublish", "Bob", "Lobby")["ok"]
-    second = rtmp.publish(f"Acme/Second{PIN}").wait_live()
+    second = live.publish(f"Quota/Second{PIN}").wait_live()
     answer = bob.call("publish", "Bob", "Lobby", {"bitrate": 1500})
     assert answer["error"]["message"] == "Unfit: totalBitrate."
-    rtmp.publish(f"Acme/Third{PIN}").wait_ended()
+    live.publish(f"Quota/Third{PIN}").wait_ended()
     server.wait_log("rtmp-refused.*Unfit: totalBitrate, connections")
     alice.stop()
     second.stop()
     bob.close()
-    none_left(server)
+    none_left(server, "Quota")
 
 
-def test_a_stream_is_live_once(rtmp: Rtmp) -> None:
-    server = rtmp.server(accounts=[row("Acme", broadcastPin="in")])
-    alice = rtmp.publish(f"Acme/Stage{PIN}").wait_live()
-    rtmp.publish(f"Acme/Stage{PIN}").wait_ended()
-    rtmp.publish(f"/Acme/Stage{PIN}").wait_ended()
+def test_a_stream_is_live_once(live: Rtmp) -> None:
+    server = live.accounts(row("Acme", broadcastPin="in"))
+    alice = live.publish(f"Acme/Stage{PIN}").wait_live()
+    live.publish(f"Acme/Stage{PIN}").wait_ended()
+    live.publish(f"/Acme/Stage{PIN}").wait_ended()
     server.wait_log("rtmp-refused.*already live", count=2)
     assert stats(server)["broadcasters"] == 1
     assert alice.running
@@ -211,27 +213,28 @@ def test_a_stream_is_live_once(rtmp: Rtmp) -> None:
     none_left(server)
 
 
-def test_what_nginx_measures_is_counted_and_held_against_the_plan(rtmp: Rtmp) -> None:
+def test_what_nginx_measures_is_counted_and_held_against_the_plan(live: Rtmp) -> None:
     plan = {**PLAN, "width": 320, "height": 240}
-    server = rtmp.server(accounts=[row("Acme", plan=plan, broadcastPin="in")])
-    alice = rtmp.publish(f"Acme/Stage{PIN}").wait_live()
-    until(lambda: 0 < stats(server)["bitrate"] < 1500, timeout=40, what="the stream to be measured")
-    assert stats(server)["bitrate"] > 0
+    server = live.accounts(row("Measured", plan=plan, broadcastPin="in"))
+    large = live.publish(f"Measured/Large{PIN}", size="480x360")
+    alice = live.publish(f"Measured/Stage{PIN}").wait_live()
+    large.wait_ended(timeout=60)
+    server.wait_log('rtmp-refused.*reason="Unfit: width, height."')
+    assert stats(server, "Measured")["issues"] == {"width": 1, "height": 1}
+    until(
+        lambda: 0 < stats(server, "Measured")["bitrate"] < 1500, timeout=40, what="the stream to be measured"
+    )
+    assert stats(server, "Measured")["bitrate"] > 0
     ((_, listed),) = server.api("/channels")
     assert (listed["width"], listed["height"], listed["frameRate"]) == (160, 120, 15)
     assert alice.running
     alice.stop()
-
-    large = rtmp.publish(f"Acme/Large{PIN}", size="480x360")
-    large.wait_ended(timeout=60)
-    server.wait_log('rtmp-refused.*reason="Unfit: width, height."')
-    assert stats(server)["issues"] == {"width": 1, "height": 1}
-    none_left(server)
+    none_left(server, "Measured")
 
 
-def test_streams_outlive_a_restart_of_the_server(rtmp: Rtmp) -> None:
-    server = rtmp.server(accounts=[row("Acme", broadcastPin="in")])
-    alice = rtmp.publish(f"Acme/Stage{PIN}").wait_live()
+def test_streams_outlive_a_restart_of_the_server(live: Rtmp) -> None:
+    server = live.accounts(row("Acme", broadcastPin="in"))
+    alice = live.publish(f"Acme/Stage{PIN}").wait_live()
     server.restart()
     alice.wait_live()
     assert stats(server)["broadcasters"] == 1
@@ -240,7 +243,8 @@ def test_streams_outlive_a_restart_of_the_server(rtmp: Rtmp) -> None:
 
 
 def test_streams_of_an_nginx_that_was_killed_are_gone_after_three_updates(rtmp: Rtmp) -> None:
-    server = rtmp.server(accounts=[row("Acme", broadcastPin="in", playbackPin="out")])
+    accounts = [row("Acme", broadcastPin="in", playbackPin="out")]
+    server = rtmp.server(NGINX_UPDATE_INTERVAL="1", accounts=accounts)
     rtmp.publish(f"Acme/Stage{PIN}").wait_live()
     rtmp.play("Acme/Stage?pin=out")
     until(lambda: stats(server)["players"] == 1, what="the player to be counted")
@@ -253,12 +257,12 @@ def test_streams_of_an_nginx_that_was_killed_are_gone_after_three_updates(rtmp: 
     none_left(server)
 
 
-def test_a_room_shows_the_stream_that_a_token_names_it_for(rtmp: Rtmp, clients: Clients) -> None:
-    server = rtmp.server()
+def test_a_room_shows_the_stream_that_a_token_names_it_for(live: Rtmp, clients: Clients) -> None:
+    server = live.accounts()
     bob = clients.verified("Bob", server=server)
     assert bob.call("roomJoin", {"room": "Hall"})["ok"]
     account = "Test Account"
-    alice = rtmp.publish(f"{account}/Stage?token={TOKEN}&room=Hall").wait_live()
+    alice = live.publish(f"{account}/Stage?token={TOKEN}&room=Hall").wait_live()
     shown = bob.update("streamNew")["streamNew"]
     assert shown["type"] == "rtmp"
     assert shown["streamId"] == "Stage"

@@ -7,7 +7,10 @@
         probe(rtmp.hls("Acme/Stage"))                        # ffprobe; nginx's own HLS, with its key
 
 `rtmp.server` starts a server, and an nginx for it on free ports in a temporary folder; both stop at the end
-of the test, as do the ffmpegs. `RTMP_SETTINGS` says what the server is given. Without nginx, its RTMP module
+of the test, as do the ffmpegs. Tests that can do with a server that others used take `live` instead: it has
+one already, and `live.accounts(row("Acme", broadcastPin="1234"))` gives it accounts for this test; issues,
+files and the log go on, so what is looked for there needs an account's name of its own.
+`rtmp_settings` says what a server is given. Without nginx, its RTMP module
 or ffmpeg the tests are skipped, or fail where VWS_TEST_REQUIRE=all.
 """
 
@@ -30,16 +33,19 @@ import pytest
 import requests
 
 from tests.support.require import missing, need
-from tests.support.server import Server, free_port, until
+from tests.support.server import Row, Server, free_port, row, until
 
 __all__ = [
     "KEY",
+    "SILENCE_SECONDS",
     "UPDATE_SECONDS",
     "Nginx",
     "Player",
     "Publisher",
     "Rtmp",
+    "live",
     "make_rtmp",
+    "module_rtmp",
     "probe",
     "rtmp",
     "rtmp_settings",
@@ -50,6 +56,7 @@ MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
 STOP_SECONDS = 10
 START_SECONDS = 20
 UPDATE_SECONDS = 2
+SILENCE_SECONDS = 8
 
 
 def rtmp_settings(folder: Path, **settings: str) -> dict[str, str]:
@@ -215,10 +222,23 @@ class Rtmp:
         """Start a server, options as for `make_server`, and its nginx."""
         folder = self._folder / str(len(self._nginx))
         folder.mkdir()
-        server: Server = self._make_server(**rtmp_settings(folder), **options)
+        server: Server = self._make_server(**{**rtmp_settings(folder), **options})
         self._server = server
         self._nginx.append(Nginx(folder, server).start())
         return server
+
+    def accounts(self, *accounts: Row) -> Server:
+        """Have the server know these accounts and no others; return it."""
+        assert self._server is not None
+        self._server.sql("DELETE FROM accounts")
+        self._server.add_accounts(*accounts)
+        self._server.api("/update-accounts")
+        return self._server
+
+    def rest(self) -> None:
+        """Stop what the test left, and return once nobody is there."""
+        self._stop_ffmpegs()
+        self.accounts().idle()
 
     @property
     def nginx(self) -> Nginx:
@@ -247,9 +267,13 @@ class Rtmp:
         url = self.hls(stream)
         until(lambda: requests.get(url, timeout=5).ok, timeout=30, what=f"{url}")
 
-    def close(self) -> None:
+    def _stop_ffmpegs(self) -> None:
         for ffmpeg in self._ffmpegs:
             ffmpeg.stop()
+        self._ffmpegs.clear()
+
+    def close(self) -> None:
+        self._stop_ffmpegs()
         for nginx in self._nginx:
             nginx.stop()
 
@@ -282,6 +306,27 @@ def make_rtmp(make_server: Any) -> Iterator[Rtmp]:
 def rtmp(make_server: Any) -> Iterator[Rtmp]:
     with make_rtmp(make_server) as maker:
         yield maker
+
+
+@pytest.fixture(scope="module")
+def module_rtmp(start_server: Any) -> Iterator[Rtmp]:
+    """Return an `Rtmp` with a server; viewers of HLS are gone after `SILENCE_SECONDS` of silence there."""
+    with contextlib.ExitStack() as servers:
+
+        def make(**options: Any) -> Server:
+            server: Server = start_server(**options)
+            servers.callback(server.finish)
+            return server
+
+        with make_rtmp(make) as maker:
+            maker.server(VIEWER_TIMEOUT=str(SILENCE_SECONDS), accounts=[row("Nobody")])
+            yield maker
+
+
+@pytest.fixture
+def live(module_rtmp: Rtmp) -> Iterator[Rtmp]:
+    yield module_rtmp
+    module_rtmp.rest()
 
 
 def probe(url: str) -> dict[str, Any]:
