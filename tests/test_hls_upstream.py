@@ -111,8 +111,14 @@ def test_connections_to_nginx_are_kept(server: Server, upstream: RawSite) -> Non
         ok("#EXTM3U\n", length=100) + b"\r\n",
         b"nonsense\r\n\r\n",
         b"",
+        b"HTTP/1.1 304 Not Modified\r\n\r\n",
+        b"HTTP/1.1 206 Partial Content\r\nContent-Length: 7\r\n\r\n#EXTM3U",
+        ok("<html>It works!</html>"),
+        ok(""),
+        b"HTTP/1.1 200 OK\r\nContent-Length: -7\r\n\r\n#EXTM3U",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 7, 7\r\n\r\n#EXTM3U",
     ],
-    ids=range(9),
+    ids=range(15),
 )
 def test_an_answer_that_nginx_should_not_give(server: Server, upstream: RawSite, answer: bytes) -> None:
     session = watch(server)
@@ -125,6 +131,14 @@ def test_an_answer_that_nginx_should_not_give(server: Server, upstream: RawSite,
     assert all("/elsewhere" not in head for _, head in upstream.calls)
     server.wait_log("warning hls-failed path=Acme/Stage/index.m3u8")
     assert "a+key" not in server.log()
+
+
+@pytest.mark.parametrize("length", ["-3", "abc", "+3", "3_0", ""])
+def test_a_length_that_is_none_is_not_passed_on(server: Server, upstream: RawSite, length: str) -> None:
+    session = watch(server)
+    upstream.answer = f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\nabc".encode()
+    upstream.hang_up = True
+    assert server.get(PIECE, session=session).status_code == 502
 
 
 def test_the_key_is_never_logged(server: Server, upstream: RawSite) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -27,6 +28,9 @@ EACH = 16
 
 PIECE = 65_536
 MAX_PLAYLIST = 1_000_000
+PLAYLIST = b"#EXTM3U"
+"""How every playlist begins."""
+
 PASSED = (200, 206, 304, 416)
 """Statuses that go on to the viewer, as does 404; any other says that something is wrong with nginx."""
 
@@ -107,7 +111,7 @@ class NginxFiles:
         fetched = self.open(file, viewer=viewer)
         try:
             with self._in_time():
-                return _read(fetched).decode("utf-8", "replace")
+                return _read(fetched)
         except OSError as error:
             raise _broken(error) from error
         finally:
@@ -161,15 +165,21 @@ def _check(answer: requests.Response) -> None:
         raise UpstreamBroken(f"nginx answered {answer.status_code}")
     if "Content-Encoding" in answer.headers:
         raise UpstreamBroken("nginx answered in an encoding that nobody asked for")
+    if not re.fullmatch("[0-9]+", answer.headers.get("Content-Length", "0")):
+        raise UpstreamBroken("nginx told a length that is none")
 
 
-def _read(fetched: Fetched) -> bytes:
+def _read(fetched: Fetched) -> str:
+    if fetched.status != 200:
+        raise UpstreamBroken(f"nginx answered {fetched.status}")
     body = b""
     for piece in fetched.pieces():
         body += piece
         if len(body) > MAX_PLAYLIST:
             raise UpstreamBroken(f"the playlist is larger than {MAX_PLAYLIST} bytes")
-    return body
+    if not body.startswith(PLAYLIST):
+        raise UpstreamBroken("nginx answered something else than a playlist")
+    return body.decode("utf-8", "replace")
 
 
 def _broken(error: OSError) -> Unavailable:
