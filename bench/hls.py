@@ -227,6 +227,8 @@ def _watch(plan: Plan, server: Server) -> list[Row]:
             delay = plan.piece * number / plan.viewers
             undo.enter_context(_background(partial(_view, plan, server, tally, delay)))
         time.sleep(plan.seconds / 3)
+        with suppress(Failed):  # how many are in is a figure of its own
+            _wait(lambda: server.count()[1] >= plan.viewers, "all viewers")
         counted = server.count()[1]
         rows = _look_on(plan, server, tallies, empty)
     errors = [error for tally in tallies for error in tally.errors]

@@ -227,7 +227,7 @@ def test_a_site_that_does_not_give_the_pin_opens_nothing(
     server: Server, site: RawSite, answer: bytes
 ) -> None:
     site.reset()
-    site.answer = answer
+    site.answer, site.hang_up = answer, True
     assert told(server.get("/hls/Site/Stage/index.m3u8", pin="99")) == REFUSAL
 
 

@@ -90,6 +90,7 @@ class Notices:
             why = failure.message
             logs.event("notify-site-failed", level=logging.WARNING, account=account.label, reason=why)
             return
+        self._owed.discard(account.label)
         for name, reason in unwanted.items():
             if self._state.dismiss_rtmp(account.label, name, f"disconnected by the notify site: {reason}"):
                 logs.event("rtmp-dismissed", account=account.label, stream=name, reason=reason)

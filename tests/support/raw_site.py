@@ -68,12 +68,13 @@ class RawSite:
                     return
 
     def _reply(self, connection: socket.socket) -> None:
-        if not self.pace:
-            connection.sendall(self.answer)
+        pace, answer = self.pace, self.answer
+        if not pace:
+            connection.sendall(answer)
             return
-        for byte in self.answer:
+        for byte in answer:
             connection.sendall(bytes([byte]))
-            time.sleep(self.pace)
+            time.sleep(pace)
 
 
 def _read_request(connection: socket.socket) -> tuple[str, bytes] | None:
