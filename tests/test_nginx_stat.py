@@ -47,7 +47,10 @@ def test_publishers_are_found_by_the_number_of_their_connection() -> None:
     assert found == {"3": STAGE, "5": StreamParams(audio_bitrate=64), "6": StreamParams()}
 
 
-@pytest.mark.parametrize("page", [b"", b"<rtmp>", b"hello", b"\xff\xfe", b"<a>&lol;</a>"])
+ENCODED = [f'<?xml version="1.0" encoding="{name}"?><a/>'.encode() for name in ("gbk", "idna", "none", "zip")]
+
+
+@pytest.mark.parametrize("page", [b"", b"<rtmp>", b"hello", b"\xff\xfe", b"<a>&lol;</a>", *ENCODED])
 def test_what_is_no_xml_is_refused(page: bytes) -> None:
     with pytest.raises(BadInput):
         parse_statistics(page)

@@ -66,7 +66,7 @@ def parse_statistics(page: bytes) -> dict[str, StreamParams]:
     try:
         # The page is nginx's own, and expat bounds what its entities may grow to.
         root = ElementTree.fromstring(page)  # noqa: S314
-    except ElementTree.ParseError:
+    except (ElementTree.ParseError, LookupError, ValueError):  # the last two are for odd encodings
         raise BadInput("nginx's statistics are not XML") from None
     return dict(_publishers(root))
 
