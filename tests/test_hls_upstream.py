@@ -113,12 +113,13 @@ def test_connections_to_nginx_are_kept(server: Server, upstream: RawSite) -> Non
         b"",
         b"HTTP/1.1 304 Not Modified\r\n\r\n",
         b"HTTP/1.1 206 Partial Content\r\nContent-Length: 7\r\n\r\n#EXTM3U",
+        b"HTTP/1.1 302 Found\r\nLocation: \xff\r\nContent-Length: 0\r\n\r\n",
         ok("<html>It works!</html>"),
         ok(""),
         b"HTTP/1.1 200 OK\r\nContent-Length: -7\r\n\r\n#EXTM3U",
         b"HTTP/1.1 200 OK\r\nContent-Length: 7, 7\r\n\r\n#EXTM3U",
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_an_answer_that_nginx_should_not_give(server: Server, upstream: RawSite, answer: bytes) -> None:
     session = watch(server)

@@ -54,6 +54,7 @@ def module_server(
         row("Acme", broadcastPin=1234, playbackPin="out"),
         row("Fresh paint"),
         row("Site", streamUrl=f"{module_site.url}?shop=1"),
+        row("Misspelt", broadcastPin="in", streamUrl="http://a..b/", notifyUrl="http://a..b/"),
         row("Told", broadcastPin="in", notifyUrl=f"{module_site.url}?shop=2"),
     ]
     server = start_server(
@@ -246,6 +247,10 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "denied": (json_answer(200, {"deny": 1, "info": "Not today", "broadcastPin": "1"}), "Not today"),
     "status 500": (json_answer(500, {"broadcastPin": "1"}), "the stream site answered 500"),
     "a redirect": (json_answer(302, {}, "Location: /ok"), "the stream site answered 302"),
+    "a redirect of odd bytes": (
+        b"HTTP/1.1 302 Found\r\nLocation: \xff\r\nContent-Length: 0\r\n\r\n",
+        "UnicodeDecodeError from the stream site",
+    ),
     "no JSON": (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "is not a JSON object"),
     "an empty pin": (json_answer(200, {"broadcastPin": ""}), "neither the token nor the pin"),
 }
@@ -258,6 +263,13 @@ def test_a_stream_site_that_does_not_say_yes(server: Server, site: RawSite, answ
     assert refusal.status_code == 403
     server.wait_log(f"rtmp-(refused|failed) .*{why}")
     assert streams(server) == []
+
+
+def test_a_site_of_a_name_that_cannot_be_is_told(server: Server) -> None:
+    assert call(server, "on_publish", "Misspelt/Stage", "pin=1").status_code == 403
+    server.wait_log("warning rtmp-failed .*account=Misspelt .*LocationParseError from the stream site")
+    assert call(server, "on_publish", "Misspelt/Stage", "pin=in").ok
+    server.wait_log("warning notify-site-failed account=Misspelt .*LocationParseError")
 
 
 def test_slow_sites_refuse_after_5_seconds_or_stop_nothing_and_keep_nobody_else_waiting(

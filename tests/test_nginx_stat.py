@@ -70,6 +70,10 @@ def test_without_an_address_there_is_nothing() -> None:
 FAILURES = {
     "status 500": (answer(PAGE, 500), "answered 500"),
     "a redirect": (answer("", 302), "answered 302"),
+    "a redirect of odd bytes": (
+        b"HTTP/1.1 302 Found\r\nLocation: \xff\r\nContent-Length: 0\r\n\r\n",
+        "UnicodeDecodeError",
+    ),
     "no XML": (answer("<p>Hello"), "BadInput"),
     "no HTTP": (b"hello\r\n\r\n", "ConnectionError"),
     "larger than it may be": (answer(b"x" * 16_777_217), "larger than"),

@@ -154,7 +154,7 @@ class NginxFiles:
             with suppress(requests.ConnectionError):  # a kept connection may end at the moment it is used
                 return ask()
             return ask()
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:  # ValueError: a redirect of odd bytes
             raise _broken(error) from error
 
 
@@ -182,7 +182,7 @@ def _read(fetched: Fetched) -> str:
     return body.decode("utf-8", "replace")
 
 
-def _broken(error: OSError) -> Unavailable:
+def _broken(error: Exception) -> Unavailable:
     """Name what went wrong, not the address: that holds the key."""
     kind = UpstreamSlow if isinstance(error, requests.Timeout) else UpstreamBroken
     return kind(f"{type(error).__name__} from nginx")

@@ -33,7 +33,7 @@ class NginxStat:
         try:
             with gevent.Timeout(TIMEOUT, Unavailable(f"no statistics in {TIMEOUT} seconds")):
                 return parse_statistics(self._page())
-        except (BadInput, requests.RequestException) as error:
+        except (BadInput, requests.RequestException, ValueError) as error:
             raise Unavailable(f"no statistics: {type(error).__name__}") from error
 
     def _page(self) -> bytes:

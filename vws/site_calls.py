@@ -56,7 +56,7 @@ class SiteCalls:
         try:
             with self._place(url), gevent.Timeout(self._timeout, slow):
                 return self._post(url, form, payload)
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:  # of names and redirects that cannot be read
             raise Unavailable(f"{type(error).__name__} from the {self._site}") from error
 
     @contextmanager
