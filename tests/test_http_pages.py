@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from vws import __version__
 from vws.config import Config
 from vws.factory import create_app
 from vws.http.pages import say_duration
+from vws.ice_check import FRESH
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 CLIENT = "/socket.io/socket.io.js"
@@ -32,6 +34,21 @@ def test_programs_get_json(server: Server, accept: str) -> None:
     answer = server.get("/", headers={"Accept": accept})
     assert answer.headers["Content-Type"] == "application/json"
     assert "Accept" in answer.headers["Vary"]
+
+
+def test_the_page_says_how_often_the_server_tests(server: Server) -> None:
+    page = " ".join(server.get("/", headers={"Accept": BROWSER}).text.split())
+    assert f"at most every {FRESH // 60_000} minutes" in page
+
+
+def test_the_icon_is_there_by_both_addresses(server: Server) -> None:
+    page = server.get("/", headers={"Accept": BROWSER}).text
+    (linked,) = re.findall('<link rel="icon" href="(.*?)"', page)
+    for path in (linked, "/favicon.ico"):
+        answer = server.get(path)
+        assert answer.ok
+        assert answer.headers["Content-Type"].startswith("image/svg+xml")
+        assert answer.text.startswith("<svg")
 
 
 def test_the_page_follows_the_settings(make_server: MakeServer) -> None:

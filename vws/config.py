@@ -110,7 +110,10 @@ class Config:
         about="Seconds between tries to read the accounts.",
     )
     redis_url: str = _row(
-        "REDIS_URL", read.url("redis", "rediss"), show=read.show_url, about="URL of a Redis server."
+        "REDIS_URL",
+        read.url("redis", "rediss"),
+        show=read.show_url,
+        about="URL of a Redis server; does nothing yet.",
     )
 
     stun_servers: tuple[str, ...] = _row(

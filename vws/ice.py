@@ -31,9 +31,8 @@ class IceServers:
         ``lifetime`` in seconds shortens that of credentials that expire.
         """
         entries = self._stun_entries()
-        username, credential = self._credentials(account, user, lifetime or self._config.coturn_ttl)
-        # Browsers refuse a whole configuration with a turn: URL that has no credentials.
-        if self._config.coturn_server and username and credential:
+        if self.relays:  # browsers refuse a whole configuration with a turn: URL that has no credentials
+            username, credential = self._credentials(account, user, lifetime or self._config.coturn_ttl)
             entries.append({"username": username, "credential": credential, "urls": self._turn_urls()})
         return {"iceServers": entries}
 
@@ -42,11 +41,16 @@ class IceServers:
         return {"iceServers": self._stun_entries()}
 
     @property
+    def relays(self) -> bool:
+        """Whether clients are given a TURN server."""
+        config = self._config
+        login = config.coturn_secret or (config.coturn_user and config.coturn_password)
+        return bool(config.coturn_server and login)
+
+    @property
     def shares_password(self) -> bool:
         """Whether every client gets one and the same TURN password, which is good for ever."""
-        config = self._config
-        static = config.coturn_user and config.coturn_password and not config.coturn_secret
-        return bool(config.coturn_server and static)
+        return self.relays and not self._config.coturn_secret
 
     def _stun_entries(self) -> list[dict[str, Any]]:
         server = self._config.coturn_server

@@ -119,6 +119,7 @@ def _welcome(config: Config, port: int) -> str:
     if config.development:
         lines.append(f"  connections  http{secure}://{where}/connections")
     if config.demo:
+        lines.append(f"  demos        http{secure}://{where}/demo")
         lines += [f"  {name:<12} http{secure}://{where}/demo/{name}" for name in DEMOS]
     lines.append("")
     if config.static_token:

@@ -1,6 +1,6 @@
 // Send a camera or a screen to everybody who watches the channel.
 
-import { Broadcaster, canRelay, connect } from './client.js';
+import { Broadcaster, connect } from './client.js';
 import { prepareControls, resetControls, showMedia } from './controls.js';
 import { Media, quality } from './media.js';
 import { $, fail, list, prepare, say, showCall, showOwn, states } from './page.js';
@@ -27,10 +27,8 @@ async function start({ channel, name, token, quality: height, relay }) {
     broadcaster = new Broadcaster(socket, {
         name, channel, stream: media.stream, bitrate, relay, changed: showViewers, failed: fail,
     });
-    socket.on('message', ({ type, target, peerConfig }) => {
-        if (type !== 'peers' || target !== name) return;
-        if (relay && !canRelay(peerConfig)) say('Live, but there is no TURN server to relay.', 'failed');
-        else say(`Live in ${channel}.`, 'ok');
+    socket.on('message', ({ type, target }) => {
+        if (type === 'peers' && target === name) say(`Live in ${channel}.`, 'ok');
     });
     socket.on('publishError', ({ message }) => stop(message));
     socket.on('unpublish', () => stop('The server ended the broadcast.'));

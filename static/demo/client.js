@@ -19,7 +19,7 @@ export function connect(auth, { joined, ended, say }) {
 }
 
 /** Whether there is a server among these that can relay. */
-export function canRelay(peerConfig) {
+function canRelay(peerConfig) {
     const urls = (peerConfig?.iceServers ?? []).flatMap((server) => server.urls);
     return urls.some((url) => /^turns?:/.test(url));
 }
@@ -118,9 +118,9 @@ export class Viewer {
     }
 
     async #answer({ from, channel, content, peerConfig }) {
-        this.connections.get(from)?.close();
         const call = { socket: this.socket, channel, relay: this.relay, changed: this.changed };
         const connection = newConnection(call, from, peerConfig, () => this.lost(from));
+        this.connections.get(from)?.close();
         connection.ontrack = ({ streams, track }) => this.show(from, streams[0] ?? new MediaStream([track]));
         this.connections.set(from, connection);
         this.channels.set(from, channel);
@@ -144,6 +144,7 @@ export class Viewer {
 }
 
 function newConnection(call, peer, peerConfig, lost = () => {}) {
+    if (call.relay && !canRelay(peerConfig)) throw new Error('There is no TURN server to relay.');
     const connection = new RTCPeerConnection({ ...peerConfig, iceTransportPolicy: call.relay ? 'relay' : 'all' });
     connection.onicecandidate = ({ candidate }) => candidate && send(call, peer, { type: 'candidate', candidate });
     connection.onconnectionstatechange = () => {

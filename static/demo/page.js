@@ -33,8 +33,13 @@ export function prepare(start) {
     const carry = () => carryChannel(channel.value, relay.checked);
     form.addEventListener('input', carry);
     carry();
+    const possible = () => !(relay.checked && 'impossible' in relay.dataset);
+    const judge = () => (possible() ? say('Ready.') : fail('No TURN server is configured here: nothing can be relayed.'));
+    relay.addEventListener('change', judge);
+    judge();
     form.addEventListener('submit', (event) => {
         event.preventDefault();
+        if (!possible()) return judge();
         form.querySelector('button').disabled = true; // until showCall
         const choices = Object.fromEntries(new FormData(form));
         start({ ...choices, relay: relay.checked });

@@ -1,6 +1,6 @@
 // A call of everybody in the room, with chat.
 
-import { Broadcaster, Viewer, canRelay, connect } from './client.js';
+import { Broadcaster, Viewer, connect } from './client.js';
 import { prepareControls, resetControls, showMedia } from './controls.js';
 import { Media, quality } from './media.js';
 import { $, element, fail, hideTile, list, prepare, say, showCall, showOwn, showTile } from './page.js';
@@ -45,9 +45,6 @@ async function start({ channel, account, user, pin, quality: height, relay }) {
         failed: fail,
     });
     socket.on('roomUpdate', update);
-    socket.on('message', ({ type, peerConfig }) => {
-        if (type === 'peers' && relay && !canRelay(peerConfig)) say('There is no TURN server to relay.', 'failed');
-    });
     socket.on('publishError', ({ message }) => fail(message));
 }
 

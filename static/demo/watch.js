@@ -1,6 +1,6 @@
 // Watch whoever broadcasts in the channel.
 
-import { Viewer, canRelay, connect } from './client.js';
+import { Viewer, connect } from './client.js';
 import { $, fail, hideTile, list, prepare, say, showCall, showTile, states } from './page.js';
 import { showStatistics } from './statistics.js';
 
@@ -18,7 +18,7 @@ function start({ channel, name, token, relay }) {
         relay,
         show: (sender, stream) => {
             showTile(sender, stream);
-            say(`Watching ${sender}.`, 'ok');
+            say(`Connecting to ${sender}…`);
         },
         hide: (sender) => {
             hideTile(sender);
@@ -31,9 +31,6 @@ function start({ channel, name, token, relay }) {
         },
         changed: showBroadcaster,
         failed: fail,
-    });
-    socket.on('message', ({ type, peerConfig }) => {
-        if (type === 'offer' && relay && !canRelay(peerConfig)) say('There is no TURN server to relay.', 'failed');
     });
     socket.on('subscribeError', ({ message }) => stop(message));
     showBroadcaster();
@@ -50,7 +47,10 @@ function stop(reason) {
 }
 
 function showBroadcaster() {
-    list($('peers'), states(viewer?.connections ?? []), 'Nobody is live.');
+    const senders = states(viewer?.connections ?? []);
+    const connected = senders.find(([, state]) => state === 'connected');
+    list($('peers'), senders, 'Nobody is live.');
+    if (connected) say(`Watching ${connected[0]}.`, 'ok');
 }
 
 prepare(start);

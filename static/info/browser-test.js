@@ -38,11 +38,19 @@ async function test(signal) {
   const config = await iceServers();
   if (!config) throw new Error('The server does not say which STUN and TURN servers there are.');
 
-  const verdicts = await Promise.all(oneByOne(config.iceServers).map((server) => judge(server, signal)));
+  const servers = oneByOne(config.iceServers);
+  const progress = countTo(servers.length);
+  const verdicts = await Promise.all(servers.map((server) => judge(server, signal).finally(progress)));
   signal.throwIfAborted();
   const relays = verdicts.filter(({ relayed }) => relayed).map(({ server }) => server);
   const relayed = relays.length > 0 && (await loop(relays, signal));
   conclude(verdicts, { relayed, keyNeeded: config.keyNeeded });
+}
+
+// Returns what says, each time it is called, that one more of the checks is done.
+function countTo(total) {
+  let done = 0;
+  return () => say(element('browser-status'), `Asking the servers: ${(done += 1)} of ${total} checks done.`);
 }
 
 async function iceServers() {
@@ -89,6 +97,7 @@ function showCandidate({ type, protocol, address, port, relayProtocol }, label, 
 
 async function loop(servers, signal) {
   element('loop').hidden = false;
+  say(element('browser-status'), 'Sending data through the relay…');
   try {
     await runLoop(servers, signal);
     return true;

@@ -4,7 +4,8 @@ import { element, say } from './page.js';
 
 const CONNECT_LIMIT = 15000;
 const QUIET = 3000; // milliseconds of pings alone: under load they measure the queue
-const LOADED = 5000; // milliseconds with as much data as goes through
+const LOADED = 5000; // milliseconds with as much data as goes through,
+const MOST = 30e6; // bytes, at most
 const PING_EVERY = 200;
 const DRAW_EVERY = 250;
 const CHUNK = new Uint8Array(16384);
@@ -66,13 +67,17 @@ async function relayedPath(connection) {
 
 async function measure({ pings, echo, load, sink }, signal) {
   const measured = { roundTrip: null, received: 0, pongs: 0 };
+  measured.all = new Promise((resolve) => (measured.end = resolve));
   echo.addEventListener('message', ({ data }) => send(echo, data));
   pings.addEventListener('message', ({ data }) => {
     measured.roundTrip = performance.now() - Number(data);
     measured.pongs += 1;
   });
   sink.binaryType = 'arraybuffer';
-  sink.addEventListener('message', ({ data }) => (measured.received += data.byteLength));
+  sink.addEventListener('message', ({ data }) => {
+    measured.received += data.byteLength;
+    if (measured.received >= MOST) measured.end();
+  });
 
   const timers = [setInterval(() => send(pings, String(performance.now())), PING_EVERY), setInterval(draw(measured), DRAW_EVERY)];
   try {
@@ -80,7 +85,7 @@ async function measure({ pings, echo, load, sink }, signal) {
     await pause(QUIET, signal);
     say(element('loop-status'), 'Sending as much as goes through…');
     const enough = keepSending(load);
-    await pause(LOADED, signal);
+    await Promise.race([pause(LOADED, signal), measured.all]);
     enough();
   } finally {
     timers.forEach(clearInterval);
@@ -92,16 +97,16 @@ function send(channel, data) {
   if (channel.readyState === 'open') channel.send(data);
 }
 
-// Fills the channel whenever it runs low; returns what ends that.
+// Fills the channel whenever it runs low, until it got the most; returns what ends that before.
 function keepSending(channel) {
-  let sending = true;
+  let left = Math.ceil(MOST / CHUNK.length);
   const fill = () => {
-    while (sending && channel.readyState === 'open' && channel.bufferedAmount < QUEUE) channel.send(CHUNK);
+    for (; left > 0 && channel.readyState === 'open' && channel.bufferedAmount < QUEUE; left -= 1) channel.send(CHUNK);
   };
   channel.bufferedAmountLowThreshold = QUEUE / 2;
   channel.addEventListener('bufferedamountlow', fill);
   fill();
-  return () => (sending = false);
+  return () => (left = 0);
 }
 
 // Returns what draws the numbers of the time since it was called last.

@@ -102,10 +102,33 @@ def test_a_call_over_turn_takes_two_clicks_and_no_typing(
     assert route.startswith("relay to relay, ")
 
 
-def test_without_a_turn_server_the_page_says_that_it_cannot_relay(server: Server, visit: Visit) -> None:
-    page = visit(server, "/demo/broadcast", relay="1")
-    page.get_by_role("button", name="Go live").click()
-    expect(page.get_by_role("status")).to_have_text("Live, but there is no TURN server to relay.")
+@pytest.mark.parametrize(("path", "button"), [("broadcast", "Go live"), ("watch", "Watch"), ("room", "Join")])
+def test_without_a_turn_server_nothing_is_begun_that_needs_one(
+    server: Server, visit: Visit, path: str, button: str
+) -> None:
+    go_live(visit, server)
+    page = visit(server, f"/demo/{path}", relay="1", channel="Lobby" if path == "watch" else "Elsewhere")
+    status = page.get_by_role("status")
+    expect(status).to_have_text("No TURN server is configured here: nothing can be relayed.")
+    page.get_by_role("button", name=button).click()
+    expect(status).to_have_text("No TURN server is configured here: nothing can be relayed.")
+    expect(page.locator("#call")).to_be_hidden()
+    page.get_by_label("Only over the TURN server").uncheck()
+    page.get_by_role("button", name=button).click()
+    expect(status).to_have_text(re.compile("^(Live in Elsewhere|Watching Alice|You are in Elsewhere)"))
+
+
+def test_an_offer_that_names_no_turn_server_is_not_answered_by_who_wants_to_relay(
+    relay_server: Server, visit: Visit, clients: Clients
+) -> None:
+    page = watch(visit, relay_server, relay="1")
+    expect(page.get_by_role("status")).to_have_text("Waiting for somebody to go live in Lobby.")
+    alice = clients.token(server=relay_server)
+    assert alice.call("publish", "Alice", "Lobby", {})["ok"]
+    own = {"peerConfig": {"iceServers": [{"urls": NO_STUN}]}, "content": {"type": "offer", "sdp": ""}}
+    assert alice.call("messagePeer", {"type": "offer", "target": "Bob", "channel": "Lobby", **own})["ok"]
+    expect(page.get_by_role("status")).to_have_text("There is no TURN server to relay.")
+    expect(page.locator("#tiles li")).to_have_count(0)
 
 
 def test_a_viewer_waits_and_sees_whoever_goes_live_next(server: Server, visit: Visit) -> None:

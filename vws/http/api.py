@@ -139,17 +139,23 @@ class Api:
     def on_update(self) -> Response:
         return self._callbacks.update()
 
+    def icon(self) -> Response:
+        return pages.icon_file()
+
     def demo(self) -> Response:
         return pages.demo_list(self._services.config)
 
     def demo_broadcast(self) -> Response:
-        return pages.demo_page(self._services.config, "broadcast")
+        return self._demo("broadcast")
 
     def demo_watch(self) -> Response:
-        return pages.demo_page(self._services.config, "watch")
+        return self._demo("watch")
 
     def demo_room(self) -> Response:
-        return pages.demo_page(self._services.config, "room")
+        return self._demo("room")
+
+    def _demo(self, name: str) -> Response:
+        return pages.demo_page(self._services.config, name, relays=self._services.ice.relays)
 
     def demo_hls(self) -> Response:
         return pages.hls_page(self._services.config)

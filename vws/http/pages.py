@@ -21,17 +21,17 @@ from vws.demo import DEMOS, has_demo_account
 from vws.errors import NotFound
 from vws.http.answers import text_answer
 
-__all__ = ["client_file", "demo_list", "demo_page", "hls_page", "index_page", "wants_page"]
+__all__ = ["client_file", "demo_list", "demo_page", "hls_page", "icon_file", "index_page", "wants_page"]
 
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
     "media-src 'self' blob: mediastream:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 DEVICES = ("camera", "microphone", "display-capture")
 CLIENT = Path("vendor", "node_modules", "socket.io-client", "dist")
 HLS_LIBRARY = "vendor/node_modules/hls.js/dist/hls.light.min.mjs"
-CLIENT_AGE = 3600
-"""Seconds that browsers may use the client's file without asking again."""
+FILE_AGE = 3600
+"""Seconds that browsers may use such a file without asking again."""
 
 
 def wants_page() -> bool:
@@ -51,8 +51,11 @@ def demo_list(config: Config) -> Response:
     return _page("demo/index.html", pages=DEMOS)
 
 
-def demo_page(config: Config, name: str) -> Response:
-    """Show a demo: in development there is nothing to type, in production visitors bring the secrets."""
+def demo_page(config: Config, name: str, *, relays: bool) -> Response:
+    """Show a demo: in development there is nothing to type, in production visitors bring the secrets.
+
+    ``relays`` says whether there is a TURN server.
+    """
     _check_demo(config)
     return _page(
         f"demo/{name}.html",
@@ -60,6 +63,7 @@ def demo_page(config: Config, name: str) -> Response:
         page=name,
         pages=DEMOS,
         title=DEMOS[name]["title"],
+        relays=relays,
         client_is_here=(_client_folder() / "socket.io.min.js").is_file(),
         **(_credentials(config) if config.development else {}),
     )
@@ -83,7 +87,7 @@ def hls_page(config: Config) -> Response:
 
 def _library() -> str:
     """Return the address of hls.js, which is fetched apart from this program; blank where it was not."""
-    here = Path(current_app.static_folder or "static", HLS_LIBRARY).is_file()
+    here = (_static_folder() / HLS_LIBRARY).is_file()
     return url_for("static", filename=HLS_LIBRARY) if here else ""
 
 
@@ -123,8 +127,17 @@ def client_file(name: str) -> Response:
     folder = _client_folder()
     if not (folder / name).is_file():
         return text_answer("The Socket.IO client is not here yet: deploy/setup.sh fetches it.", 404)
-    return send_from_directory(folder, name, mimetype="text/javascript", max_age=CLIENT_AGE)
+    return send_from_directory(folder, name, mimetype="text/javascript", max_age=FILE_AGE)
+
+
+def icon_file() -> Response:
+    """Serve the icon that browsers ask for on their own, beside what is no page."""
+    return send_from_directory(_static_folder(), "icon.svg", max_age=FILE_AGE)
 
 
 def _client_folder() -> Path:
-    return Path(current_app.static_folder or "static") / CLIENT
+    return _static_folder() / CLIENT
+
+
+def _static_folder() -> Path:
+    return Path(current_app.static_folder or "static")

@@ -44,6 +44,7 @@ ROUTES = (
     Route("/ready", Access.OPEN, Api.ready),
     Route("/metrics", Access.OPERATOR, Api.metrics),
     Route("/openapi.json", Access.OPEN, Api.description),
+    Route("/favicon.ico", Access.OPEN, Api.icon),
     Route("/demo", Access.OPEN, Api.demo),
     Route("/demo/broadcast", Access.OPEN, Api.demo_broadcast),
     Route("/demo/watch", Access.OPEN, Api.demo_watch),
