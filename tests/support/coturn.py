@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -31,9 +32,11 @@ import pytest
 import trustme
 
 from tests.support.require import need
-from tests.support.server import free_port, until
+from tests.support.server import ROOT, free_port, until
 
-__all__ = ["Coturn", "MakeCoturn", "make_coturn", "running_coturn"]
+__all__ = ["Coturn", "ExampleCoturn", "MakeCoturn", "make_coturn", "running_coturn"]
+
+EXAMPLE = ROOT / "deploy/coturn/turnserver.conf.example"
 
 START_SECONDS = 20
 STOP_SECONDS = 10
@@ -89,7 +92,7 @@ class Coturn:
         """Start the process and return once it answers on every transport."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [need("turnserver"), "-c", str(self._folder / "turnserver.conf")],
+                [need("turnserver"), "-c", str(self._folder / "turnserver.conf"), *self._arguments()],
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -118,6 +121,9 @@ class Coturn:
         """Return everything it wrote so far."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
+    def _arguments(self) -> list[str]:
+        return []
+
     def _write_settings(self) -> None:
         lines = [*self._access(), *self._transports(), *self._place()]
         (self._folder / "turnserver.conf").write_text("".join(f"{line}\n" for line in lines))
@@ -136,9 +142,15 @@ class Coturn:
     def _tls(self) -> list[str]:
         if self.tls_port is None:
             return []
-        pem = self._folder / "tls.pem"
-        self.ca.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(pem)
-        return [f"tls-listening-port={self.tls_port}", f"cert={pem}", f"pkey={pem}"]
+        certificate, key = self._write_certificate()
+        return [f"tls-listening-port={self.tls_port}", f"cert={certificate}", f"pkey={key}"]
+
+    def _write_certificate(self) -> tuple[Path, Path]:
+        certificate, key = self._folder / "tls.crt", self._folder / "tls.key"
+        leaf = self.ca.issue_cert("127.0.0.1", "localhost")
+        leaf.private_key_pem.write_to_path(key)
+        certificate.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
+        return certificate, key
 
     def _place(self) -> list[str]:
         return [
@@ -184,13 +196,42 @@ class Coturn:
         return False
 
 
+class ExampleCoturn(Coturn):
+    """One on the example that people copy, with what it asks for filled in, and ports that are free."""
+
+    def _write_settings(self) -> None:
+        (self._folder / "turnserver.conf").write_text(self._filled_in(EXAMPLE.read_text()))
+
+    def _filled_in(self, text: str) -> str:
+        certificate, key = self._write_certificate()
+        values = {
+            r"203\.0\.113\.7": "127.0.0.1",
+            r"(?<=^realm=).*": self.options.realm,
+            r"^#static-auth-secret=": f"static-auth-secret={self.options.secret}",
+            r"(?<=^listening-port=).*": str(self.port),
+            r"(?<=^tls-listening-port=).*": str(self.tls_port),
+            r"(?<=^cert=).*": str(certificate),
+            r"(?<=^pkey=).*": str(key),
+        }
+        for pattern, value in values.items():
+            text, count = re.subn(pattern, value.replace("\\", r"\\"), text, flags=re.MULTILINE)
+            assert count, f"{pattern} is not in {EXAMPLE}"
+        return text
+
+    def _arguments(self) -> list[str]:
+        """Say what the example leaves to Debian's package, and that in tests everybody is on this machine."""
+        place = {"userdb": "turndb", "pidfile": "pid"}
+        files = [f"--{option}={self._folder / name}" for option, name in place.items()]
+        return [*files, "--allow-loopback-peers"]
+
+
 @contextmanager
-def running_coturn(**options: Any) -> Iterator[Coturn]:
+def running_coturn(kind: type[Coturn] = Coturn, **options: Any) -> Iterator[Coturn]:
     """Run turnserver for as long as the block lasts; options as in `Options`."""
     need("turnserver")
     folder = Path(tempfile.mkdtemp(prefix="vws-coturn-"))
     try:
-        server = Coturn(folder, Options(**options))
+        server = kind(folder, Options(**options))
         try:
             yield server.start()
         finally:
