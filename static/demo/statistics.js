@@ -5,12 +5,13 @@
  * RTCPeerConnections by peer for each direction, or undefined.
  */
 export function showStatistics(body, connections) {
+    const labels = [...body.parentElement.tHead.rows[0].cells].map((cell) => cell.textContent);
     const last = new WeakMap(); // the counters of each connection, to tell what was new since
     const renew = async () => {
         const all = Object.entries(connections()).flatMap(([direction, calls]) =>
             [...(calls ?? [])].map(([peer, connection]) => line(peer, direction, connection, last)),
         );
-        body.replaceChildren(...(await Promise.all(all)).map(row));
+        body.replaceChildren(...(await Promise.all(all)).map((values) => row(values, labels)));
     };
     setInterval(renew, 1000);
 }
@@ -77,11 +78,15 @@ function sum(reports, name) {
     return reports.reduce((total, report) => total + (report[name] ?? 0), 0);
 }
 
-function row([peer, ...values]) {
+function row(values, labels) {
     const line = document.createElement('tr');
-    const head = document.createElement('th');
-    head.scope = 'row';
-    line.append(head, ...values.map(() => document.createElement('td')));
-    [peer, ...values].forEach((text, index) => (line.children[index].textContent = text));
+    const cells = values.map((text, index) => {
+        const cell = document.createElement(index ? 'td' : 'th');
+        cell.textContent = text;
+        cell.dataset.label = labels[index]; // shown where the table is a list
+        return cell;
+    });
+    cells[0].scope = 'row';
+    line.append(...cells);
     return line;
 }

@@ -103,6 +103,7 @@ async function loop(servers, signal) {
     return true;
   } catch (error) {
     say(element('loop-status'), signal.aborted ? 'Stopped.' : error.message, 'failed');
+    signal.throwIfAborted(); // whether it relays is not known then
     return false;
   }
 }

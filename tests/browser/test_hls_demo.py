@@ -7,8 +7,8 @@ import re
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.test_looks import AXE, SCREENSHOTS, THEMES, WIDTHS, obstacles
 from tests.conftest import TOKEN
+from tests.support.looks import fit_to_be_seen
 from tests.support.nginx import Rtmp
 from tests.support.require import need_file
 from tests.support.server import ROOT, Server, row, until
@@ -115,18 +115,9 @@ def test_a_broadcast_that_begins_again_is_played_again(rtmp: Rtmp, context: Brow
 
 
 def test_the_page_is_fit_to_be_seen_in_every_theme_and_width(live: Server, visit: Visit) -> None:
-    axe = need_file(AXE).read_text(encoding="utf-8")
-    for name in ("hls", "hls-playing"):
-        page = visit(live, PATH)
-        if name == "hls-playing":
-            play(page)
-            plays(page)
-            page.get_by_text("What OBS wants to know").click()
-        page.evaluate(axe)
-        for theme in THEMES:
-            for width in WIDTHS:
-                page.emulate_media(color_scheme=theme)
-                page.set_viewport_size({"width": width, "height": 900})
-                page.screenshot(path=SCREENSHOTS / f"{name}-{theme}-{width}.png", full_page=True)
-                assert obstacles(page) == [], (theme, width)
-                assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page = visit(live, PATH)
+    fit_to_be_seen(page, "hls")
+    play(page)
+    plays(page)
+    page.get_by_text("What OBS wants to know").click()
+    fit_to_be_seen(page, "hls-playing")

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.conftest import Clients, MakeServer
 from tests.support.browser import FLAGS
 from tests.support.coturn import Coturn, MakeCoturn, running_coturn
+from tests.support.looks import fit_to_be_seen
 from tests.support.require import need
 from tests.support.server import Server, until
 
@@ -59,6 +60,16 @@ def run(page: Page, server: Server) -> dict[str, str]:
         page.goto(server.url)
     page.get_by_role("button", name="Test from this browser").click()
     expect(page.locator("#start")).to_be_enabled(timeout=TEST_SECONDS * 1000)
+    return {row[1]: row[2] for row in rows(page, "#verdicts")}
+
+
+def ask(page: Page, server: Server) -> dict[str, str]:
+    """Do as `run` does up to the loop through the relay, and stop there: for the verdicts alone."""
+    page.goto(server.url)
+    page.get_by_role("button", name="Test from this browser").click()
+    expect(page.locator("#loop")).to_be_visible(timeout=TEST_SECONDS * 1000)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#browser-status")).to_have_text("Stopped.")
     return {row[1]: row[2] for row in rows(page, "#verdicts")}
 
 
@@ -137,6 +148,7 @@ def test_everything_answers_and_the_relay_relays(make_server: MakeServer, page: 
         assert len(heights) > 2, "a line that is drawn from measurements"
     relayed = float(page.inner_text("#relayed").removesuffix(" MB")) * 1_000_000
     assert 100_000 < relayed < 31_000_000
+    fit_to_be_seen(page, "server-tested")
     until(lambda: sent_by(coturn) > relayed, what=lambda: f"coturn to have sent {relayed} bytes")
 
 
@@ -179,12 +191,12 @@ def test_a_certificate_that_the_browser_trusts_and_one_that_it_does_not(
     make_server: MakeServer, make_coturn: MakeCoturn, browser: Browser, page: Page
 ) -> None:
     server = make_server(**make_coturn(tls=True).settings)
-    assert run(page, server)["TURNS"] == "unreachable, or its certificate is not valid"
+    assert ask(page, server)["TURNS"] == "unreachable, or its certificate is not valid"
 
     trusting = browser.browser_type.launch(
         executable_path=need("chromium"), args=[*FLAGS, "--ignore-certificate-errors"]
     )
-    verdicts = run(trusting.new_page(), server)
+    verdicts = ask(trusting.new_page(), server)
     trusting.close()
     assert len(verdicts) == 4
     assert all(verdict.startswith("answered") for verdict in verdicts.values()), verdicts
@@ -202,10 +214,8 @@ def test_a_server_that_does_not_relay_to_itself(
 
 def test_a_test_can_be_stopped_and_run_again(make_server: MakeServer, page: Page, coturn: Coturn) -> None:
     server = make_server(**coturn.settings)
-    page.goto(server.url)
-    page.get_by_role("button", name="Test from this browser").click()
-    expect(page.locator("#loop")).to_be_visible()
-    page.get_by_role("button", name="Stop").click()
+    assert ask(page, server)["STUN"].startswith("answered")
+    expect(page.locator("#loop-status")).to_have_text("Stopped.")
     expect(page.locator("#start")).to_be_enabled()
     assert run(page, server)["STUN"].startswith("answered")
     expect(page.locator("#browser-status")).to_have_text("Every server answered. TURN relays.")
@@ -219,7 +229,7 @@ def test_visitors_of_a_production_server_test_with_credentials_that_expire(
 ) -> None:
     coturn = make_coturn(secret="north-remembers")
     server = make_server(VWS_ENV="production", API_KEY=KEY, **coturn.settings)
-    verdicts = run(page, server)
+    verdicts = ask(page, server)
     assert all(verdict.startswith("answered") for verdict in verdicts.values())
     expect(page.locator("#key-form")).to_be_hidden()
     (expiry,) = set(re.findall(r"user <(\d+):_page_/127\.0\.0\.1>", coturn.log()))
@@ -232,6 +242,7 @@ def test_the_password_of_a_production_server_is_for_those_with_the_key(
     server = make_server(VWS_ENV="production", API_KEY=KEY, **coturn.settings)
     assert set(run(page, server)) == {"STUN"}
     expect(page.locator("#browser-status")).to_contain_text("TURN was not tested: that needs the API key.")
+    fit_to_be_seen(page, "server-key")
 
     page.get_by_label("API key").fill(KEY)
     page.get_by_label("API key").press("Enter")

@@ -1,27 +1,19 @@
-"""How the pages look: no serious obstacle by axe-core, and nothing out of sight.
-
-Pictures for a person to look at are in test-results/screenshots after the tests, by page, theme and width.
-"""
+"""How the pages look, and whether the keyboard is enough: pictures are taken, see `tests.support.looks`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.test_demo import go_live, join, watch
 from tests.conftest import MakeServer, finishing
-from tests.support.require import need_file
-from tests.support.server import ROOT, Server
+from tests.support.looks import fit_to_be_seen, load_axe, obstacles
+from tests.support.server import Server
 from tests.support.visits import Visit, pictures_move
 from vws.demo import DEMOS
 
-AXE = ROOT / "tests/browser/node_modules/axe-core/axe.min.js"
-SCREENSHOTS = ROOT / "test-results/screenshots"
-WIDTHS = (360, 1920)
-THEMES: tuple[Any, ...] = ("light", "dark")
 LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
 
 
@@ -91,33 +83,12 @@ SCENES: dict[str, Scene] = {
 def test_a_page_is_fit_to_be_seen_in_every_theme_and_width(
     visit: Visit, demo_server: Server, name: str
 ) -> None:
-    axe = need_file(AXE).read_text(encoding="utf-8")
-    page = SCENES[name](visit, demo_server)
-    page.bring_to_front()
-    page.evaluate(axe)
-    for theme in THEMES:
-        for width in WIDTHS:
-            page.emulate_media(color_scheme=theme)
-            page.set_viewport_size({"width": width, "height": 900})
-            page.screenshot(path=SCREENSHOTS / f"{name}-{theme}-{width}.png", full_page=True)
-            assert obstacles(page) == [], (theme, width)
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
-
-
-def obstacles(page: Page) -> list[str]:
-    """Return what axe-core finds serious or critical."""
-    result = page.evaluate("axe.run({resultTypes: ['violations']})")
-    assert result["passes"], "axe-core looked at nothing"
-    return [
-        f"{found['id']}: {[node['html'] for node in found['nodes']]}"
-        for found in result["violations"]
-        if found["impact"] in ("serious", "critical")
-    ]
+    fit_to_be_seen(SCENES[name](visit, demo_server), name)
 
 
 def test_axe_would_notice(visit: Visit, demo_server: Server) -> None:
     page = visit(demo_server, "/demo/watch")
-    page.evaluate(need_file(AXE).read_text(encoding="utf-8"))
+    load_axe(page)
     page.evaluate("document.querySelector('label').replaceWith(document.querySelector('label input'))")
     assert [each.partition(":")[0] for each in obstacles(page)] == ["label"]
 
