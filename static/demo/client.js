@@ -84,15 +84,20 @@ export class Broadcaster {
 }
 
 /**
- * Watch whoever sends in the channels this socket is subscribed to; rooms subscribe their participants by themselves.
+ * Watch who sends in the channels this socket is subscribed to; rooms subscribe their participants by themselves.
  * `show(sender, stream)` puts a stream on the page, `hide(sender)` takes it away, `lost(sender)` tells of a call that
  * broke: subscribing again (in a room, joining again) makes the broadcaster call again.
+ *
+ * The server passes on what anybody in a channel offers. A channel has one broadcaster, so who calls first is kept until
+ * the server says that it stopped, or the call breaks. Where the server has said who sends, as in rooms,
+ * `expects(sender, channel)` tells whether it is that one.
  */
 export class Viewer {
     connections = new Map(); // by the broadcaster's peerID
 
-    constructor(socket, { relay = false, show, hide, lost, changed = () => {}, failed = console.warn }) {
-        Object.assign(this, { socket, relay, show, hide, lost, changed });
+    constructor(socket, options) {
+        const { relay = false, show, hide, lost, expects = () => true, changed = () => {}, failed = console.warn } = options;
+        Object.assign(this, { socket, relay, show, hide, lost, expects, changed });
         this.channels = new Map(); // the channel of each of them
         socket.on('message', (message) => this.#receive(message).catch(failed));
     }
@@ -109,12 +114,17 @@ export class Viewer {
 
     async #receive(message) {
         if (message.type === 'offer') {
-            await this.#answer(message);
+            if (this.#isExpected(message)) await this.#answer(message);
         } else if (message.type === 'unpublished') {
             this.leave(message.channel);
         } else if (message.type === 'candidate' && message.channel === this.channels.get(message.from)) {
             await take(message, this.connections.get(message.from));
         }
+    }
+
+    #isExpected({ from, channel }) {
+        const rival = ([sender, theirs]) => sender !== from && (theirs === channel || !theirs || !channel);
+        return ![...this.channels].some(rival) && this.expects(from, channel);
     }
 
     async #answer({ from, channel, content, peerConfig }) {

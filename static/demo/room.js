@@ -38,6 +38,7 @@ async function start({ channel, account, user, pin, quality: height, relay }) {
     });
     viewer = new Viewer(socket, {
         relay,
+        expects: (sender, channel) => streams.get(channel)?.user === sender,
         show: (sender, picture) => showTile(sender, picture),
         hide: hideTile,
         lost: () => setTimeout(() => socket?.connected && join(), 5000), // announces us again, no sooner than that

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.conftest import TOKEN, Clients, MakeServer, finishing
+from tests.support.client import Client
 from tests.support.coturn import running_coturn
 from tests.support.server import Server, until
 from tests.support.visits import Visit, pictures, pictures_move
@@ -331,9 +332,7 @@ def test_what_people_in_a_room_say_is_text(server: Server, visit: Visit, clients
     harmless(alice)
 
 
-def test_what_viewers_and_broadcasters_are_called_is_text(
-    server: Server, visit: Visit, clients: Clients
-) -> None:
+def test_what_viewers_and_broadcasters_are_called_is_text(server: Server, visit: Visit) -> None:
     alice = go_live(visit, server, MISCHIEF, channel=MISCHIEF)
     bob = watch(visit, server, f"Bob {MISCHIEF}", channel=MISCHIEF)
     pictures_move(bob, MISCHIEF)
@@ -341,13 +340,64 @@ def test_what_viewers_and_broadcasters_are_called_is_text(
     expect(alice.locator("#peers")).to_have_text(f"Bob {MISCHIEF} connected")
     expect(alice.locator("#statistics tbody th")).to_have_text(f"Bob {MISCHIEF}")
 
-    eve = clients.token(server=server)
-    eve.call("subscribe", "Eve", MISCHIEF)
-    offer = {"type": "offer", "target": f"Bob {MISCHIEF}", "channel": MISCHIEF, "content": {"sdp": MISCHIEF}}
-    assert eve.call("messagePeer", offer)["ok"]
-    expect(bob.get_by_role("status")).to_have_class("failed")
     harmless(bob)
     harmless(alice)
+
+
+def test_an_offer_that_is_none_is_told_as_text(server: Server, visit: Visit, clients: Clients) -> None:
+    bob = watch(visit, server)
+    expect(bob.get_by_role("status")).to_have_text("Waiting for somebody to go live in Lobby.")
+    eve = stranger(clients, server)
+    assert offer(eve, "Bob", content={"type": "offer", "sdp": MISCHIEF})["ok"]
+    expect(bob.get_by_role("status")).to_have_class("failed")
+    assert offer(eve, "Bob", content={"type": MISCHIEF})["ok"]
+    expect(bob.get_by_role("status")).to_contain_text(MISCHIEF)
+    harmless(bob)
+    go_live(visit, server)
+    pictures_move(bob, "Alice")
+
+
+@pytest.mark.parametrize("channel", ["Lobby", "", None])
+def test_nobody_else_in_the_channel_can_show_a_viewer_something(
+    server: Server, visit: Visit, clients: Clients, channel: str | None
+) -> None:
+    go_live(visit, server)
+    bob = watch(visit, server)
+    pictures_move(bob, "Alice")
+    assert offer(stranger(clients, server), "Bob", channel=channel)["ok"]
+    pictures_move(bob, "Alice")
+    expect(bob.get_by_role("status")).to_have_text("Watching Alice.")
+    expect(bob.locator("#peers")).to_have_text("Alice connected")
+
+
+def test_participants_show_only_what_the_room_knows_of(
+    server: Server, visit: Visit, clients: Clients
+) -> None:
+    join(visit, server, "Alice")
+    bob = join(visit, server, "Bob")
+    pictures_move(bob, "Alice")
+    eve = clients.verified("Eve", account="_demo", pin=TOKEN, server=server)
+    assert eve.call("roomJoin", {"room": "Lobby"})["ok"]
+    for channel in ("Lobby-Alice", None):
+        assert offer(eve, "Bob", channel=channel)["ok"]
+    pictures_move(bob, "Alice")
+    expect(bob.get_by_role("status")).to_have_text("You are in Lobby.")
+    expect(bob.locator("#peers li")).to_have_text(["Alice connected", "Bob you", "Eve"])
+
+
+def stranger(clients: Clients, server: Server) -> Client:
+    eve = clients.token(server=server)
+    assert eve.call("subscribe", "Eve", "Lobby")["ok"]
+    return eve
+
+
+def offer(
+    client: Client, target: str, *, channel: str | None = "Lobby", content: object = MISCHIEF
+) -> dict[str, Any]:
+    """Offer somebody what is no call, which is told on the page of who takes it for one."""
+    message = {"type": "offer", "target": target, "channel": channel, "content": content}
+    answer: dict[str, Any] = client.call("messagePeer", message)
+    return answer
 
 
 def test_what_the_address_says_is_text(server: Server, visit: Visit) -> None:
