@@ -70,7 +70,8 @@ pip_install() {
     wanted=$(cat requirements.txt "$1" | cksum)
     if [ "$(cat ".venv/$2" 2>/dev/null)" = "$wanted" ]; then return; fi
     say "installing Python libraries from $1"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement "$1"
+    # Most of what is installed is never imported: Python compiles the rest when it is.
+    .venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --requirement "$1"
     echo "$wanted" >".venv/$2"
 }
 

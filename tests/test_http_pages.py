@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 from playwright.sync_api import BrowserContext, expect
+from werkzeug.datastructures import Headers
 
 from tests.conftest import MakeServer
 from tests.support.server import ROOT, Server
 from vws import __version__
 from vws.config import Config
+from vws.demo import DEMOS
 from vws.factory import create_app
+from vws.http.access import Access
 from vws.http.pages import say_duration
+from vws.http.routes import ROUTES
 from vws.ice_check import FRESH
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -72,6 +79,80 @@ def test_the_page_runs_scripts_of_this_server_alone(server: Server) -> None:
     assert directives["script-src"] == directives["style-src"] == directives["connect-src"] == "'self'"
     assert directives["frame-ancestors"] == "'none'"
     assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nowhere", 404),
+        ("GET", "/static/nowhere.js", 404),
+        ("GET", "/static/vendor/package.json", 200),
+        ("GET", "/hls/Acme/Stage/index.m3u8", 404),
+        ("POST", "/", 405),
+        ("OPTIONS", "/demo", 405),
+        ("PUT", "/demo/room", 405),
+        ("GET", "/status?token=", 400),
+        ("GET", "/status?token=wrong", 401),
+        ("GET", "/socket.io/", 400),
+        ("GET", "/socket.io/?EIO=4&transport=polling&sid=<b>", 400),
+        ("GET", "/socket.io/?EIO=4&transport=polling&j=0", 400),
+        ("GET", "/openapi.json", 200),
+    ],
+)
+def test_what_is_no_page_can_run_nothing(server: Server, method: str, path: str, status: int) -> None:
+    answer = requests.request(method, server.url + path, headers={"Accept": BROWSER}, timeout=10)
+    assert answer.status_code == status
+    harmless(answer.headers)
+
+
+def test_a_fault_can_run_nothing_either(tmp_path: Path) -> None:
+    app, _ = create_app(Config.from_env({"DATABASE_URL": f"sqlite:///{tmp_path}/vws.db"}))
+    app.add_url_rule("/fault", view_func=_fail)
+    answer = app.test_client().get("/fault", headers={"Accept": BROWSER})
+    assert (answer.status_code, answer.text) == (500, "Internal Server Error")
+    harmless(answer.headers)
+
+
+def _fail() -> str:
+    raise RuntimeError("<b>on purpose</b>")
+
+
+def harmless(headers: Mapping[str, str] | Headers) -> None:
+    assert headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert "html" not in headers["Content-Type"]
+
+
+@pytest.mark.parametrize("path", ["/", "/demo", *(f"/demo/{name}" for name in DEMOS)])
+def test_what_the_address_says_is_not_on_the_page(server: Server, path: str) -> None:
+    mischief: dict[str, Any] = dict.fromkeys(
+        ("name", "channel", "relay", "account", "token", "page", "title"), '"><script>'
+    )
+    assert "<script>" not in server.get(path, headers={"Accept": BROWSER}, **mischief).text
+
+
+QUESTIONS: list[dict[str, Any]] = [{}, {"apikey": "", "token": ""}]
+OPEN = [route.path for route in ROUTES if route.access is Access.OPEN]
+
+
+@pytest.mark.parametrize("secret", ["COTURN_PASSWORD", "COTURN_SECRET"])
+def test_nothing_open_gives_a_secret_of_production_away(make_server: MakeServer, secret: str) -> None:
+    secrets: dict[str, Any] = {
+        "STATIC_TOKEN": "secret-0",
+        "API_KEY": "secret-1",
+        secret: "secret-2",
+        "NGINX_KEY": "secret-3",
+        "DATABASE_URL": "mysql://vws:secret-4@127.0.0.1:9/vws",
+    }
+    others: dict[str, Any] = {"COTURN_USER": "vws", "NGINX_HOST": "http://127.0.0.1:9"}
+    server = make_server(VWS_ENV="production", DEMO="true", COTURN_SERVER="127.0.0.1:9", **others, **secrets)
+    for path in [*OPEN, "/nowhere", "/hls/Acme/Stage/index.m3u8"]:
+        for accept in (BROWSER, "application/json"):
+            for question in QUESTIONS:
+                answer = server.get(path, headers={"Accept": accept, "X-API-Key": "wrong"}, **question)
+                assert "secret-" not in answer.text + str(answer.headers), path
+    assert "secret-" not in server.log()
 
 
 def test_the_page_loads_its_style_and_scripts_and_nothing_from_elsewhere(

@@ -16,11 +16,16 @@ __all__ = ["Gate"]
 
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
+PLAIN = [
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Referrer-Policy", "no-referrer"),
+]
+"""Headers of answers that are for one client and no pages, whatever of its own words is in them."""
+
 CLIENT_FILES = ("/socket.io/socket.io.js", "/socket.io/socket.io.min.js")
 PREFIX = "/socket.io/"
-
-HEADERS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
-"""What goes with every answer there: it is for one client, and no page."""
 
 
 class Gate:
@@ -51,9 +56,11 @@ class Gate:
         path = environ.get("PATH_INFO", "")
         if path in CLIENT_FILES:
             return self._pages(environ, start_response)
-        if not path.startswith(PREFIX):
-            return self._sockets(environ, start_response)
-        start_response = _with_headers(start_response)
+        if path.startswith(PREFIX):
+            return self._packets(environ, _plain(start_response))
+        return self._sockets(environ, start_response)
+
+    def _packets(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if _wants_script(environ):  # nothing is escaped for it
             start_response("400 Bad Request", [("Content-Type", "text/plain")])
             return [b"JSONP is not supported"]
@@ -84,9 +91,9 @@ class Gate:
         return 0 < self._per_address <= open_here
 
 
-def _with_headers(start_response: Any) -> Any:
+def _plain(start_response: Any) -> Any:
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        return start_response(status, [*headers, *HEADERS], exc_info)
+        return start_response(status, [*headers, *PLAIN], exc_info)
 
     return start
 
