@@ -6,7 +6,8 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,46 @@ def black_hole() -> Iterator[str]:
         udp.bind(("127.0.0.1", port))
         tcp.listen()
         yield f"127.0.0.1:{port}"
+
+
+@pytest.fixture
+def drip() -> Iterator[str]:
+    """Return host:port where every packet and connection is answered, by a byte now and then."""
+    with (
+        socket.create_server(("127.0.0.1", free_port())) as tcp,
+        socket.socket(type=socket.SOCK_DGRAM) as udp,
+    ):
+        host, port = tcp.getsockname()
+        udp.bind((host, port))
+        end = threading.Event()
+        threads = [threading.Thread(target=drip_into, args=(each, end)) for each in (tcp, udp)]
+        for thread in threads:
+            thread.start()
+        yield f"{host}:{port}"
+        end.set()
+        for thread in threads:
+            thread.join()
+
+
+def drip_into(listener: socket.socket, end: threading.Event) -> None:
+    """Say a byte to everybody who came, and again, until the end."""
+    listener.settimeout(0.1)
+    with contextlib.ExitStack() as stack:
+        heard: list[Callable[[bytes], object]] = []
+        while not end.is_set():
+            with contextlib.suppress(TimeoutError):
+                if listener.type == socket.SOCK_DGRAM:
+                    _, sender = listener.recvfrom(2048)
+                    heard.append(partial(_send_to, listener, sender))
+                else:
+                    heard.append(stack.enter_context(listener.accept()[0]).sendall)
+            for say in heard:
+                with contextlib.suppress(OSError):
+                    say(b"\x00")
+
+
+def _send_to(udp: socket.socket, address: Any, data: bytes) -> None:
+    udp.sendto(data, address)
 
 
 def outcome(server: Server) -> dict[str, str]:
@@ -178,10 +219,13 @@ def test_an_outcome_is_good_for_five_minutes(make_coturn: MakeCoturn) -> None:
     assert not check.running
 
 
+@pytest.mark.parametrize("slow", ["black_hole", "drip"])
 def test_one_that_never_answers_holds_nobody_up(
-    make_server: MakeServer, clients: Clients, black_hole: str
+    make_server: MakeServer, clients: Clients, slow: str, request: pytest.FixtureRequest
 ) -> None:
-    turn: dict[str, Any] = {"COTURN_SERVER": black_hole, "COTURN_USER": "vws", "COTURN_PASSWORD": "pw"}
+    address = request.getfixturevalue(slow)
+    turn: dict[str, Any] = {"COTURN_SERVER": address, "COTURN_USER": "vws", "COTURN_PASSWORD": "pw"}
+    turn["COTURN_TLS_PORT"] = address.rpartition(":")[2]
     server = make_server(EVENT_RATE_LIMIT="0", **turn)  # the call asks as fast as it can
     pair = Pair(clients, server)
     answers: list[requests.Response] = []
@@ -189,13 +233,18 @@ def test_one_that_never_answers_holds_nobody_up(
     begun = time.monotonic()
     asking.start()
     until(lambda: server.api("/live")["webrtcTest"]["running"])
+    page = server.get("/", headers={"Accept": "text/html"}, timeout=1)
+    assert "The test is running." in page.text, "people see the page at once"
     slowest = 0.0
     while asking.is_alive():
         slowest = max(slowest, pair.relay())
     assert time.monotonic() - begun < 10
     assert slowest < 1, "a call was held up"
     assert "timeout" in answers[0].json()["webrtc-test"]
-    assert set(outcome(server).values()) == {"timeout"}
+    errors = outcome(server)
+    assert len(errors) == 4
+    assert {errors[name] for name in ("STUN", "TURN/UDP", "TURN/TCP")} == {"timeout"}
+    assert errors["TURNS"] in {"timeout", "no TLS there"}
     pair.undisturbed()
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import socket
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
+from aioice import stun
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.conftest import Clients, MakeServer
@@ -14,7 +18,7 @@ from tests.support.browser import FLAGS
 from tests.support.coturn import Coturn, MakeCoturn, running_coturn
 from tests.support.looks import fit_to_be_seen
 from tests.support.require import need
-from tests.support.server import Server, until
+from tests.support.server import Server, free_port, until
 
 KEY = "key-é-1"
 TEST_SECONDS = 40
@@ -219,6 +223,44 @@ def test_a_test_can_be_stopped_and_run_again(make_server: MakeServer, page: Page
     expect(page.locator("#start")).to_be_enabled()
     assert run(page, server)["STUN"].startswith("answered")
     expect(page.locator("#browser-status")).to_have_text("Every server answered. TURN relays.")
+
+
+# --- what a server may say ---
+
+MISCHIEF = "<img src=/nothing onerror=document.title='taken'>"
+
+
+@pytest.fixture
+def rude_stun() -> Iterator[str]:
+    """Return host:port of a STUN server whose refusals are HTML."""
+    with socket.socket(type=socket.SOCK_DGRAM) as udp:
+        udp.bind(("127.0.0.1", free_port()))
+        udp.settimeout(0.1)
+        end = threading.Event()
+        thread = threading.Thread(target=refuse_all, args=(udp, end))
+        thread.start()
+        yield f"127.0.0.1:{udp.getsockname()[1]}"
+        end.set()
+        thread.join()
+
+
+def refuse_all(udp: socket.socket, end: threading.Event) -> None:
+    while not end.is_set():
+        with contextlib.suppress(TimeoutError, ValueError):
+            data, sender = udp.recvfrom(2048)
+            asked = stun.parse_message(data)
+            refusal = stun.Message(asked.message_method, stun.Class.ERROR, asked.transaction_id)
+            refusal.attributes["ERROR-CODE"] = (486, MISCHIEF)
+            udp.sendto(bytes(refusal), sender)
+
+
+def test_what_servers_say_is_text(make_server: MakeServer, page: Page, rude_stun: str) -> None:
+    verdicts = run(page, make_server(STUN_SERVERS=f"stun:{rude_stun}"))
+    assert re.fullmatch(rf"refused: \d+ {re.escape(MISCHIEF)}", verdicts["STUN"])
+    expect(page.locator("#own-summary")).to_contain_text(f"refused: 486 {MISCHIEF}")
+    assert rows(page, "#own-results") == [[rude_stun, "STUN", f"refused: 486 {MISCHIEF}"]]
+    assert page.locator("img").count() == 0
+    assert page.title() != "taken"
 
 
 # --- whose credentials ---
