@@ -13,7 +13,7 @@ import pytest
 from aioice import stun
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.conftest import Clients, MakeServer
+from tests.conftest import Clients, MakeServer, finishing
 from tests.support.browser import FLAGS
 from tests.support.coturn import Coturn, MakeCoturn, running_coturn
 from tests.support.looks import fit_to_be_seen
@@ -29,6 +29,20 @@ FAILED = re.compile("timeout|unreachable")
 def coturn() -> Iterator[Coturn]:
     with running_coturn() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def module_server(start_server: MakeServer, coturn: Coturn) -> Iterator[Server]:
+    servers = [start_server(**coturn.settings)]
+    with finishing(servers):
+        yield servers[0]
+
+
+@pytest.fixture
+def server(module_server: Server) -> Iterator[Server]:
+    """Return a server that gives its clients the right coturn."""
+    yield module_server
+    module_server.idle()
 
 
 @pytest.fixture
@@ -87,9 +101,8 @@ def rows(page: Page, body: str) -> list[list[str]]:
 
 
 def test_the_page_says_what_goes_on_and_keeps_it_up_to_date(
-    make_server: MakeServer, clients: Clients, page: Page, coturn: Coturn
+    server: Server, clients: Clients, page: Page, coturn: Coturn
 ) -> None:
-    server = make_server(**coturn.settings)
     page.goto(server.url)
     expect(page.locator("#own-summary")).to_have_text("STUN/TURN check passed")
     results = rows(page, "#own-results")
@@ -123,8 +136,7 @@ def test_without_scripts_the_page_shows_the_servers_own_test(
 # --- the browser's test ---
 
 
-def test_everything_answers_and_the_relay_relays(make_server: MakeServer, page: Page, coturn: Coturn) -> None:
-    server = make_server(**coturn.settings)
+def test_everything_answers_and_the_relay_relays(server: Server, page: Page, coturn: Coturn) -> None:
     page.goto(server.url)
     expect(page.locator("#browser")).to_contain_text("up to 30 MB out")
     watch_status(page)
@@ -216,8 +228,7 @@ def test_a_server_that_does_not_relay_to_itself(
     expect(page.locator("#browser-status")).to_contain_text("TURN does not relay.")
 
 
-def test_a_test_can_be_stopped_and_run_again(make_server: MakeServer, page: Page, coturn: Coturn) -> None:
-    server = make_server(**coturn.settings)
+def test_a_test_can_be_stopped_and_run_again(server: Server, page: Page) -> None:
     assert ask(page, server)["STUN"].startswith("answered")
     expect(page.locator("#loop-status")).to_have_text("Stopped.")
     expect(page.locator("#start")).to_be_enabled()
