@@ -18,6 +18,7 @@ import pytest
 import requests
 import socketio
 import trustme
+from hypothesis import HealthCheck, settings
 
 from tests.support.client import Client
 from tests.support.login_site import LoginSite
@@ -32,6 +33,10 @@ pytest_plugins = [
     "tests.support.shell",
     "tests.support.visits",
 ]
+
+# How busy the machine is says nothing about what is tested.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 TOKEN = "static-token"
 ACCOUNT = "Test Account"  # with a space: user/pin works for any name

@@ -6,6 +6,7 @@ import _socket
 from typing import Any
 
 import gevent
+from gevent.event import AsyncResult
 from gevent.resolver.thread import Resolver
 
 __all__ = ["Lookups", "look_up_together"]
@@ -25,7 +26,7 @@ class Lookups(Resolver):
 
     def __init__(self, hub: Any = None) -> None:
         super().__init__(hub)
-        self._asked: dict[Any, gevent.Greenlet[..., Any]] = {}
+        self._asked: dict[Any, AsyncResult[Any]] = {}
 
     def getaddrinfo(
         self,
@@ -42,13 +43,16 @@ class Lookups(Resolver):
             return self._ask(host, port, family, type, proto, flags)
 
     def _ask(self, *question: Any) -> Any:
-        asked = self._asked.get(question)
-        if asked is None:
-            asked = self._asked[question] = gevent.spawn(self._look_up, question)
-        return asked.get()
+        answer = self._asked.get(question)
+        if answer is None:
+            answer = self._asked[question] = AsyncResult()
+            gevent.spawn(self._look_up, question, answer)
+        return answer.get()
 
-    def _look_up(self, question: Any) -> Any:
+    def _look_up(self, question: Any, answer: AsyncResult[Any]) -> None:
         try:
-            return super().getaddrinfo(*question)
+            answer.set(super().getaddrinfo(*question))
+        except Exception as error:  # is for those who asked; gevent would print where it comes from
+            answer.set_exception(error)
         finally:
             del self._asked[question]
