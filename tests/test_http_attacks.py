@@ -243,40 +243,37 @@ def test_a_websocket_elsewhere_leads_nowhere(quiet: Server) -> None:
 # --- polling ---
 
 
+EMPTY = [
+    b"",
+    b"b",
+    b"b!!!",
+    b"bAAAA",
+    b"5",
+    b"4",
+    b"40",
+    b"4" * 900_000,
+    b"4[" + b"[" * 500_000,
+    b'42["publish"',
+]
+"""Packets that mean nothing, and leave the session as it is."""
+
+NO_PACKETS = [
+    *(b"\xff\xfe", b"0", b"2", b"6", b"7", b"9", b"x", b"\x1e\x1e\x1e", b"d=", b"d=%", b"40\x1e"),
+    b"40\x1e" * 5000 + b"40",
+    "²".encode(),
+]
+
+
 @pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"\xff\xfe",
-        b"b",
-        b"b!!!",
-        b"bAAAA",
-        b"0",
-        b"2",
-        b"5",
-        b"6",
-        b"7",
-        b"9",
-        b"x",
-        b"4",
-        b"40",
-        b"\x1e\x1e\x1e",
-        b"d=",
-        b"d=%",
-        b"40\x1e",
-        b"4" * 900_000,
-        b"4[" + b"[" * 500_000,
-        b"40\x1e" * 5000 + b"40",
-        "²".encode(),
-        b'42["publish"',
-    ],
-    ids=lambda body: str(body[:12]),
+    ("body", "status"),
+    [*((body, 200) for body in EMPTY), *((body, 400) for body in NO_PACKETS)],
+    ids=lambda value: str(value[:12]) if isinstance(value, bytes) else "",
 )
-def test_rubbish_posted_to_a_session_is_answered(quiet: Server, body: bytes) -> None:
+def test_rubbish_posted_to_a_session_is_answered(quiet: Server, body: bytes, status: int) -> None:
     with Raw(quiet) as raw:
         sid = open_polling(raw)
         raw.send(request("POST", f"{POLLING}&sid={sid}", body, Content_Length=str(len(body))))
-        assert raw.status() in {200, 400}
+        assert raw.status() == status
 
 
 @pytest.mark.parametrize("length", [1_000_001, 2**31, 2**40, 2**64])
@@ -284,7 +281,7 @@ def test_a_post_that_promises_too_much_is_refused_before_it_comes(quiet: Server,
     with Raw(quiet) as raw:
         sid = open_polling(raw)
         raw.send(request("POST", f"{POLLING}&sid={sid}", Content_Length=str(length)))
-        assert raw.status() in {400, 413}
+        assert raw.status() == 400
 
 
 def test_a_post_without_a_length_is_answered(quiet: Server) -> None:
@@ -300,7 +297,7 @@ def test_a_post_by_chunks_is_answered(quiet: Server) -> None:
         raw.send(
             request("POST", f"{POLLING}&sid={sid}", Transfer_Encoding="chunked") + b"2\r\n40\r\n0\r\n\r\n"
         )
-        assert raw.status() in {200, 400}
+        assert raw.status() == 200
 
 
 def test_two_polls_and_a_post_at_once(quiet: Server) -> None:
@@ -313,8 +310,7 @@ def test_two_polls_and_a_post_at_once(quiet: Server) -> None:
             assert other.status() == 200
             other.send(request("POST", address, b"1"))
             assert other.status() == 200
-        assert first.status() in {200, 400}
-        assert second.status() in {200, 400}
+        assert first.status() == second.status() == 200
 
 
 def test_a_post_after_the_end_of_its_session_is_refused(quiet: Server) -> None:
@@ -387,7 +383,7 @@ def test_a_poll_of_an_upgraded_session_is_refused(quiet: Server) -> None:
         raw.send(frame(TEXT, b"5"))
         with Raw(quiet) as late:
             late.send(request("POST", f"{POLLING}&sid={sid}", b"40"))
-            assert late.status() in {200, 400}
+            assert late.status() == 400
 
 
 # --- slow ones, and TLS ---

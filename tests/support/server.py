@@ -66,7 +66,10 @@ def row(name: str, token: str = "", *, plan: Mapping[str, Any] | None = None, **
 
 
 class Server:
-    """One running server. `url` is its address, `folder` where it runs, `settings` what it was given."""
+    """One running server. `url` is its address, `folder` where it runs, `settings` what it was given.
+
+    `program` is what gunicorn runs, this one's own unless set otherwise before the start.
+    """
 
     def __init__(
         self,
@@ -79,6 +82,7 @@ class Server:
     ) -> None:
         self.folder = folder
         self.runner = runner
+        self.program = "app:app"
         self.ca = ca
         self.port = free_port()
         self.settings = {"HOST": "127.0.0.1", "VWS_ENV": "development", "PORT": str(self.port), **settings}
@@ -187,7 +191,7 @@ class Server:
         if self.runner is Runner.APP:
             return [sys.executable, str(ROOT / "app.py")]
         options = ["-c", str(ROOT / "gunicorn.conf.py")] if self.runner is Runner.GUNICORN else self._bare()
-        return [sys.executable, "-m", "gunicorn", *options, "app:app"]
+        return [sys.executable, "-m", "gunicorn", *options, self.program]
 
     def _bare(self) -> list[str]:
         options = ["-k", BARE_WORKER, "-b", f"{self.settings['HOST']}:{self.port}"]

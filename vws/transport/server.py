@@ -273,6 +273,8 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
 
 
 def _event_frame(beginning: bytes, args: bytes) -> bytes:
+    if not args:
+        beginning = beginning.removesuffix(b",")
     header = text_header(len(beginning) + len(args) + 1)
     return b"".join((header, beginning, args, b"]"))
 
