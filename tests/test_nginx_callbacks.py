@@ -229,6 +229,58 @@ def test_guessing_pins_is_limited(make_server: MakeServer) -> None:
     assert (answer.status_code, answer.text[:17]) == (403, "Too many requests")
 
 
+# --- after a restart ---
+
+
+@contextlib.contextmanager
+def database_away(server: Server) -> Iterator[None]:
+    """Restart the server without its database, which is back after the block."""
+    server.stop()
+    path, away = server.folder / "vws.db", server.folder / "away.db"
+    path.rename(away)
+    path.mkdir()
+    server.start()
+    yield
+    path.rmdir()
+    away.rename(path)
+
+
+def test_streams_outlive_a_restart_while_the_database_is_away(make_server: MakeServer) -> None:
+    server = make_server(
+        NGINX_HOST="http://127.0.0.1:9",
+        AUTH_RATE_LIMIT="1",
+        ACCOUNT_RETRY="1",
+        accounts=[row("Acme", broadcastPin="in", playbackPin="out")],
+    )
+    assert call(server, "on_publish", "Acme/Stage", "pin=in").ok
+    with database_away(server):
+        assert call(server, "on_update", "Acme/Stage", "pin=in").ok
+        assert call(server, "on_publish", "Acme/Stage", "pin=in").status_code == 403
+        for key in ("pin=out", "session=of-before"):
+            answer = server.get(f"/hls/Acme/Stage/index.m3u8?{key}")
+            assert (answer.status_code, answer.text) == (503, "the accounts are not loaded yet")
+        assert streams(server) == []
+    until(lambda: server.get("/ready").ok, what="the accounts to be loaded")
+    assert call(server, "on_update", "Acme/Stage", "pin=in").ok  # no guess was held against the address
+    assert streams(server) == ["Stage"]
+    assert call(server, "on_publish_done", "Acme/Stage").ok
+
+
+def test_streams_outlive_a_restart_while_their_site_fails(make_server: MakeServer, site: RawSite) -> None:
+    site.answer = json_answer(200, {"broadcastPin": "in"})
+    server = make_server(NGINX_HOST="http://127.0.0.1:9", accounts=[row("Site", streamUrl=site.url)])
+    assert call(server, "on_publish", "Site/Stage", "pin=in").ok
+    server.restart()
+    site.answer = json_answer(500, {})
+    assert call(server, "on_update", "Site/Stage", "pin=in").ok
+    server.wait_log("warning rtmp-failed call=publish account=Site .*answered 500")
+    assert streams(server) == []
+    site.answer = json_answer(200, {"broadcastPin": "in"})
+    assert call(server, "on_update", "Site/Stage", "pin=in").ok
+    assert streams(server) == ["Stage"]
+    assert call(server, "on_publish_done", "Site/Stage").ok
+
+
 # --- streamUrl ---
 
 
@@ -237,6 +289,7 @@ def test_the_stream_site_is_asked_for_pins(server: Server, site: RawSite) -> Non
     assert call(server, "on_publish", "Site/Stage", "pin=77").ok
     assert call(server, "on_play", "Site/Stage", "pin=88", client=4).ok
     assert call(server, "on_play", "Site/Stage", "pin=77", client=5).status_code == 403
+    assert call(server, "on_play_done", "Site/Stage", client=4).ok
     head, form = site.calls[0][1], parse_qs(site.bodies[0].decode())
     assert head.startswith("POST /login?shop=1 HTTP/1.1")
     assert form == {"token": ["Site-token"], "stream": ["Stage"], "type": ["broadcast"]}

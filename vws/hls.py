@@ -16,7 +16,7 @@ from vws.core.hls import INDEX, HlsFile, parse_path, playlist_for, rewrite
 from vws.errors import NotFound, Refused, Unavailable
 from vws.nginx_files import Fetched, NginxFiles
 from vws.state.base import LiveState
-from vws.stream_access import StreamAccess
+from vws.stream_access import NotLoaded, StreamAccess
 from vws.stream_sites import Use
 
 __all__ = ["Denied", "Hls"]
@@ -38,7 +38,7 @@ class Denied(Refused):
 class Hls:
     """Answers viewers: first a playlist that holds their session, then what the session opens.
 
-    All operations raise `Denied`, and what `NginxFiles` raises.
+    All operations raise `Denied`, `NotLoaded`, and what `NginxFiles` raises.
     """
 
     def __init__(
@@ -105,6 +105,8 @@ class Hls:
         self._attempts.check(address, self._clock())
         try:
             account = self._access.admit(file.account, file.stream, token=token, pin=pin, use=Use.PLAYBACK)
+        except NotLoaded:
+            raise
         except (Refused, Unavailable) as refusal:
             if refusal.code == "stream-key":
                 self._attempts.failed(address, self._clock())

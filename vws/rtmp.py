@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,7 +13,7 @@ from vws.accounts import AccountDirectory
 from vws.announce import Announcer, Outgoing
 from vws.claims import Clock
 from vws.core.accounts import Account
-from vws.core.attempts import FailedAttempts
+from vws.core.attempts import FailedAttempts, TooManyAttempts
 from vws.core.channels import SHARED
 from vws.core.commands import StreamParams
 from vws.core.facts import Fact
@@ -74,31 +74,18 @@ class Rtmp:
 
     def enter(self, call: NginxCall, kind: RtmpKind) -> None:
         """Let a client in, or raise `Refused` or `Unavailable`."""
-        try:
-            account = self._admit_if_there(call, kind)
-            client = self._client(call, kind, account)
-            if kind is RtmpKind.PUBLISH:
-                self._make_folder(account)
-            facts = self._state.enter_rtmp(client, account=account, when=self._clock())
-        except (Refused, Unavailable) as refusal:
-            self._refused(call, kind, refusal)
-            raise
-        _log(f"rtmp-{kind.value}", client, address=call.address)
-        self._changed(client, facts)
+        with self._telling(call, kind):
+            self._enter(call, kind)
 
     def update(self, call: NginxCall) -> None:
-        """Say whether a client may stay; an unknown one, as after a restart, is checked like a new one."""
+        """Say whether a client may stay; an unknown one, as after a restart, is checked like a new one.
+
+        While that cannot be said it stays: it was let in once, and nginx asks again.
+        """
         if call.update is None:
             return
-        try:
-            client = self._client(call, call.update, self._access.account(call.account))
-            self._state.renew_rtmp(client, when=self._clock())
-        except NotFound:
-            self.enter(call, call.update)
-        except Refused as refusal:
-            self._refused(call, call.update, refusal)
-            self.leave(call, call.update)
-            raise
+        with suppress(Unavailable, TooManyAttempts), self._telling(call, call.update):
+            self._renew(call, call.update)
 
     def leave(self, call: NginxCall, kind: RtmpKind) -> None:
         """Take a client out that has gone, or has to go; one that never was in is nothing to do."""
@@ -118,6 +105,25 @@ class Rtmp:
         if self._state.rtmp_streams():
             self._measure()
         self._notices.repeat()
+
+    def _enter(self, call: NginxCall, kind: RtmpKind) -> None:
+        account = self._admit_if_there(call, kind)
+        client = self._client(call, kind, account)
+        if kind is RtmpKind.PUBLISH:
+            self._make_folder(account)
+        facts = self._state.enter_rtmp(client, account=account, when=self._clock())
+        _log(f"rtmp-{kind.value}", client, address=call.address)
+        self._changed(client, facts)
+
+    def _renew(self, call: NginxCall, kind: RtmpKind) -> None:
+        try:
+            client = self._client(call, kind, self._access.account(call.account))
+            self._state.renew_rtmp(client, when=self._clock())
+        except NotFound:
+            self._enter(call, kind)
+        except Refused:
+            self.leave(call, kind)
+            raise
 
     def _admit_if_there(self, call: NginxCall, kind: RtmpKind) -> Account:
         """Admit a client that has not gone while a site answered: nginx would never speak of it again."""
@@ -191,6 +197,15 @@ class Rtmp:
         self._deliver(self._announcer.tell(facts, when=self._clock()))
         if client.kind is RtmpKind.PUBLISH:
             self._notices.changed(client.account)
+
+    @contextmanager
+    def _telling(self, call: NginxCall, kind: RtmpKind) -> Iterator[None]:
+        """Say in the log why somebody is refused, or cannot be judged."""
+        try:
+            yield
+        except (Refused, Unavailable) as refusal:
+            self._refused(call, kind, refusal)
+            raise
 
     def _refused(self, call: NginxCall, kind: RtmpKind, refusal: Refused | Unavailable) -> None:
         broken = isinstance(refusal, Unavailable)

@@ -6,13 +6,22 @@ import hmac
 
 from vws.accounts import AccountDirectory
 from vws.core.accounts import STATIC, Account
-from vws.errors import Refused
+from vws.errors import Refused, Unavailable
 from vws.stream_sites import StreamProperties, StreamSites, Use
 
-__all__ = ["StreamAccess"]
+__all__ = ["NotLoaded", "StreamAccess"]
 
 SNAPSHOT = "/stream"
 """What addresses of snapshots have after the token."""
+
+
+class NotLoaded(Unavailable):
+    """The account may be in the database, which could not be read yet."""
+
+    code = "not-loaded"
+
+    def __init__(self) -> None:
+        super().__init__("the accounts are not loaded yet")
 
 
 class StreamAccess:
@@ -36,10 +45,10 @@ class StreamAccess:
         raise Refused("neither the token nor the pin is right", code="stream-key")
 
     def account(self, name: str) -> Account:
-        """Return the account of this name as it is now; raise `Refused`."""
+        """Return the account of this name as it is now; raise `Refused`, `NotLoaded`."""
         found = self._accounts.static if name == STATIC else self._accounts.by_name(name)
         if found is None:
-            raise Refused("no such account", code="stream-key")
+            raise Refused("no such account", code="stream-key") if self._accounts.loaded else NotLoaded()
         if found.suspended:
             raise Refused("the account is suspended", code="suspended")
         return found
