@@ -14,6 +14,8 @@ from tests.support.client import Client
 from tests.support.login_site import LoginSite
 from tests.support.server import Server, row
 
+CONNECTIONS = {"Acme/Stage": 3, "Acme/Balcony": 4, "Shop/Stage": 5}
+
 
 @pytest.fixture(scope="module")
 def module_server(start_server: MakeServer, session_login_site: LoginSite) -> Iterator[Server]:
@@ -27,13 +29,13 @@ def module_server(start_server: MakeServer, session_login_site: LoginSite) -> It
 @pytest.fixture
 def server(module_server: Server) -> Iterator[Server]:
     yield module_server
-    for stream in ("Acme/Stage", "Acme/Balcony", "Shop/Stage"):
+    for stream in CONNECTIONS:
         report(module_server, "on_publish_done", stream)
     module_server.idle()
 
 
 def report(server: Server, what: str, stream: str, arguments: str = "") -> bool:
-    form = f"addr=127.0.0.1&clientid=3&name={stream}&{arguments}"
+    form = f"addr=127.0.0.1&clientid={CONNECTIONS[stream]}&name={stream}&{arguments}"
     return server.post(f"/nginx/{what}", form.encode()).ok
 
 
@@ -114,3 +116,23 @@ def test_a_stream_with_a_pin_alone_chooses_no_room(server: Server, enter: Enter,
     assert report(server, "on_publish", "Acme/Stage", f"pin=in&room={room}")
     assert report(server, "on_publish", "Acme/Balcony", f"token=Acme-token&room={room}")
     assert bob.update("streamNew")["streamNew"]["streamId"] == "Balcony"
+
+
+def test_streams_of_one_name_keep_apart_where_accounts_share_rooms(
+    make_server: MakeServer, clients: Clients, session_login_site: LoginSite
+) -> None:
+    login = session_login_site.url("/moderator")
+    accounts = [row("Acme", loginURL=login), row("Shop")]
+    server = make_server(SHARED_CHANNELS="1", NGINX_HOST="http://127.0.0.1:9", accounts=accounts)
+    bob = clients.verified("Bob", account="Acme", server=server)
+    assert bob.call("roomJoin", {"room": "Hall"})["ok"]
+    for account in ("Acme", "Shop"):
+        assert report(server, "on_publish", f"{account}/Stage", f"token={account}-token&room=Hall")
+    assert bob.update("streamNew")["streamNew"]["hls"] == "/hls/Acme/Stage/index.m3u8"
+    assert report(server, "on_publish_done", "Shop/Stage")
+    assert server.api("/rooms")[0]["streams"] == ["Stage"]
+    assert report(server, "on_publish", "Acme/Balcony", "token=Acme-token&room=Hall")
+    assert bob.update("streamNew")["streamNew"]["streamId"] == "Balcony"  # and nothing of the other before
+    assert report(server, "on_publish_done", "Acme/Stage")
+    assert bob.update("streamRemove")["streamRemove"] == "Stage"
+    assert report(server, "on_publish_done", "Acme/Balcony")
