@@ -430,6 +430,20 @@ def test_what_the_notify_site_disconnects_has_to_go(server: Server, site: RawSit
     end_told(server, site, "Balcony", client=4)
 
 
+def test_the_notify_site_disconnects_nobody_who_came_after_its_question(
+    server: Server, site: RawSite
+) -> None:
+    site.answer, site.pace = json_answer(200, {"streams": {"Stage": {"disconnect": "Enough"}}}), 0.01
+    assert call(server, "on_publish", "Told/Stage", "pin=in").ok
+    until(lambda: site.calls, what="the first notice")
+    site.answer, site.pace = json_answer(200, {}), 0  # of the notices that follow
+    assert call(server, "on_publish_done", "Told/Stage").ok
+    assert call(server, "on_publish", "Told/Stage", "pin=in", client=4).ok
+    until(lambda: len(site.calls) == 2, what="the second notice, so the first was answered")
+    assert call(server, "on_update", "Told/Stage", "pin=in", client=4).ok
+    end_told(server, site, client=4)
+
+
 @pytest.mark.parametrize("streams_told", [[], {"Stage": {"disconnect": ""}}, {"Stage": []}, "Stage", None])
 def test_an_answer_that_disconnects_nobody(server: Server, site: RawSite, streams_told: Any) -> None:
     site.answer = json_answer(200, {"streams": streams_told})

@@ -151,9 +151,11 @@ def test_what_is_measured_is_held_against_the_plan(
 def test_a_dismissed_publisher_may_not_stay_and_its_players_may(state: LiveState) -> None:
     enter(state, client(1))
     enter(state, player(2))
-    assert not state.dismiss_rtmp("Acme", "Balcony", "Enough")
-    assert not state.dismiss_rtmp("Shop", "Stage", "Enough")
-    assert state.dismiss_rtmp("Acme", "Stage", "Enough")
+    assert not state.dismiss_rtmp("Acme", "Balcony", "Enough", client_id="1")
+    assert not state.dismiss_rtmp("Shop", "Stage", "Enough", client_id="1")
+    assert not state.dismiss_rtmp("Acme", "Stage", "Enough", client_id="2")
+    assert state.dismiss_rtmp("Acme", "Stage", "Enough", client_id="1")
+    assert not state.dismiss_rtmp("Acme", "Stage", "Enough", client_id="1")
     assert refused(state, lambda: state.renew_rtmp(client(1), when=1)).message == "Enough"
     state.renew_rtmp(player(2), when=1)
     state.leave_rtmp(client(1))

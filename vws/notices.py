@@ -12,7 +12,7 @@ from vws.claims import Clock
 from vws.core.accounts import Account
 from vws.core.wire import listings
 from vws.errors import Unavailable
-from vws.state.base import LiveState
+from vws.state.base import LiveState, RtmpView
 from vws.stream_sites import StreamSites
 
 __all__ = ["EVERY", "Notices"]
@@ -76,12 +76,12 @@ class Notices:
             self._busy.discard(label)
 
     def _tell(self, account: Account) -> None:
+        live = {s.name: s for s in self._state.rtmp_streams() if s.account == account.label}
         streams = {
-            stream.name: listings.rtmp_stream(
+            name: listings.rtmp_stream(
                 stream.shown, stream.params, published_at=stream.published_at, viewers=stream.viewers
             )
-            for stream in self._state.rtmp_streams()
-            if stream.account == account.label
+            for name, stream in live.items()
         }
         try:
             unwanted = self._sites.notify(account.notify_url, token=account.token, streams=streams)
@@ -91,6 +91,11 @@ class Notices:
             logs.event("notify-site-failed", level=logging.WARNING, account=account.label, reason=why)
             return
         self._owed.discard(account.label)
-        for name, reason in unwanted.items():
-            if self._state.dismiss_rtmp(account.label, name, f"disconnected by the notify site: {reason}"):
-                logs.event("rtmp-dismissed", account=account.label, stream=name, reason=reason)
+        for name in unwanted.keys() & live.keys():
+            self._dismiss(live[name], unwanted[name])
+
+    def _dismiss(self, stream: RtmpView, reason: str) -> None:
+        """End the broadcast that the site was told of, and no later one of the same name."""
+        why = f"disconnected by the notify site: {reason}"
+        if self._state.dismiss_rtmp(stream.account, stream.name, why, client_id=stream.client_id):
+            logs.event("rtmp-dismissed", account=stream.account, stream=stream.name, reason=reason)

@@ -208,8 +208,8 @@ class LiveState(Protocol):
     def measure_rtmp(self, stream: str, params: StreamParams, *, account: Account) -> list[str]:
         """Count what a publisher really sends; return for what its plan dismisses it."""
 
-    def dismiss_rtmp(self, account: str, stream: str, reason: str) -> bool:
-        """Have a publisher refused at its next update; False when there is none left to dismiss."""
+    def dismiss_rtmp(self, account: str, stream: str, reason: str, *, client_id: str) -> bool:
+        """Have this publisher refused at its next update; False when it is not there to dismiss."""
 
     def open_viewer(self, session: str, stream: str, *, account: Account, when: int) -> None:
         """Count a viewer of an HLS stream; raise `Unfit` over the plan's, `Unavailable` over the server's."""

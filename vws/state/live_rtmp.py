@@ -135,17 +135,17 @@ class LiveRtmp:
         self._show(stream, params)
         return self._judge(stream, account.plan)
 
-    def dismiss(self, account: str, name: str, reason: str) -> bool:
-        """Have a stream's publisher thrown out when nginx asks next; False without one."""
+    def dismiss(self, account: str, name: str, reason: str, *, client_id: str) -> bool:
+        """Have a stream's publisher thrown out when nginx asks next; False where it is another, or none."""
         stream = self._streams.get((account, name))
-        if stream is None or stream.publisher is None or stream.dismissed:
+        live = stream.publisher if stream else None
+        if stream is None or live is None or live.client.client_id != client_id:
             return False
-        stream.dismissed = reason
-        return True
+        return _dismiss(stream, reason)
 
     def _judge(self, stream: RtmpStream, plan: Plan) -> list[str]:
         issues = measured_issues(plan, stream.params)
-        if not issues or not self.dismiss(stream.account, stream.name, Unfit(issues).message):
+        if not issues or not _dismiss(stream, Unfit(issues).message):
             return []
         self._ledger.refused(stream.account, issues)
         return issues
@@ -205,6 +205,14 @@ class LiveRtmp:
     def _announce(self, stream: RtmpStream) -> list[Fact]:
         rooms = [room for room in self._rooms.all() if _is_for(stream, room)]
         return [fact for room in rooms for fact in _add(stream, room)]
+
+
+def _dismiss(stream: RtmpStream, reason: str) -> bool:
+    """Note why the publisher has to go; False when it has to already."""
+    if stream.dismissed:
+        return False
+    stream.dismissed = reason
+    return True
 
 
 def _is_for(stream: RtmpStream, room: Room) -> bool:

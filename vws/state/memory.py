@@ -178,8 +178,8 @@ class MemoryState:
     def measure_rtmp(self, stream: str, params: StreamParams, *, account: Account) -> list[str]:
         return self._rtmp.measure(stream, params, account)
 
-    def dismiss_rtmp(self, account: str, stream: str, reason: str) -> bool:
-        return self._rtmp.dismiss(account, stream, reason)
+    def dismiss_rtmp(self, account: str, stream: str, reason: str, *, client_id: str) -> bool:
+        return self._rtmp.dismiss(account, stream, reason, client_id=client_id)
 
     # --- viewers ---
 
