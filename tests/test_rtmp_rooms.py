@@ -132,7 +132,8 @@ def test_streams_of_one_name_keep_apart_where_accounts_share_rooms(
     assert report(server, "on_publish_done", "Shop/Stage")
     assert server.api("/rooms")[0]["streams"] == ["Stage"]
     assert report(server, "on_publish", "Acme/Balcony", "token=Acme-token&room=Hall")
-    assert bob.update("streamNew")["streamNew"]["streamId"] == "Balcony"  # and nothing of the other before
+    assert bob.update("streamNew")["streamNew"]["streamId"] == "Balcony"
+    bob.nothing("roomUpdate", lambda update: "streamRemove" in update)
     assert report(server, "on_publish_done", "Acme/Stage")
     assert bob.update("streamRemove")["streamRemove"] == "Stage"
     assert report(server, "on_publish_done", "Acme/Balcony")

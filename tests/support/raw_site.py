@@ -1,12 +1,12 @@
-"""A login site that answers with whatever bytes the test says, and remembers how it was called.
+"""A site that answers with whatever bytes the test says, and remembers how it was called.
 
     with raw_site() as site:
         site.answer = json_answer(403, {"message": "Not you"}, "Set-Cookie: id=1")
         site.pace = 0.1
 
-The pace is the pause between the bytes of an answer, in seconds; with `hang_up` the connection ends with the
-answer. `site.calls` lists the calls, oldest first,
-as `(number of the connection, head of the request)`, and `site.bodies` what they sent.
+It stands for a customer's site, or for nginx. The pace is the pause between the bytes of an answer, in
+seconds; with `hang_up` the connection ends with the answer. `site.calls` lists the calls, oldest first, as
+`(number of the connection, head of the request)`, and `site.bodies` what they sent.
 """
 
 from __future__ import annotations
@@ -61,20 +61,21 @@ class RawSite:
         with connection, contextlib.suppress(OSError):
             while read := _read_request(connection):
                 head, body = read
+                answer, pace = self.answer, self.pace  # a test that saw the call may change them
                 self.bodies.append(body)
                 self.calls.append((number, head))
-                self._reply(connection)
+                _reply(connection, answer, pace)
                 if self.hang_up:
                     return
 
-    def _reply(self, connection: socket.socket) -> None:
-        pace, answer = self.pace, self.answer
-        if not pace:
-            connection.sendall(answer)
-            return
-        for byte in answer:
-            connection.sendall(bytes([byte]))
-            time.sleep(pace)
+
+def _reply(connection: socket.socket, answer: bytes, pace: float) -> None:
+    if not pace:
+        connection.sendall(answer)
+        return
+    for byte in answer:
+        connection.sendall(bytes([byte]))
+        time.sleep(pace)
 
 
 def _read_request(connection: socket.socket) -> tuple[str, bytes] | None:
