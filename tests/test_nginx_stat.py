@@ -22,7 +22,7 @@ PAGE = """<?xml version="1.0" encoding="utf-8" ?>
 <client><id>3</id><address>127.0.0.1</address><publishing/><active/></client>
 <meta><video><width>640</width><height>360</height><frame_rate>29.97</frame_rate></video></meta>
 </stream>
-<stream><name>Acme/Sound</name><bw_audio>64000</bw_audio><bw_video>0</bw_video>
+<stream><name>//Acme/Sound</name><bw_audio>64000</bw_audio><bw_video>0</bw_video>
 <client><id>5</id><publishing/></client></stream>
 <stream><name>Acme/Odd</name><bw_video>-1</bw_video><bw_audio>lots</bw_audio>
 <client><id>6</id><publishing/></client><meta><video><width>1e9</width></video></meta></stream>
@@ -42,9 +42,12 @@ def answer(body: str | bytes, status: int = 200) -> bytes:
     return f"HTTP/1.1 {status} Whatever\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-def test_publishers_are_found_by_the_number_of_their_connection() -> None:
-    found = parse_statistics(PAGE.encode())
-    assert found == {"3": STAGE, "5": StreamParams(audio_bitrate=64), "6": StreamParams()}
+def test_publishers_are_found_by_stream_and_number_of_connection() -> None:
+    assert parse_statistics(PAGE.encode()) == {
+        ("Acme/Stage", "3"): STAGE,
+        ("Acme/Sound", "5"): StreamParams(audio_bitrate=64),
+        ("Acme/Odd", "6"): StreamParams(),
+    }
 
 
 ENCODED = [f'<?xml version="1.0" encoding="{name}"?><a/>'.encode() for name in ("gbk", "idna", "none", "zip")]
@@ -111,3 +114,26 @@ def test_streams_keep_their_rates_while_the_page_fails_and_the_log_says_so_once(
     until(lambda: rate() == STAGE.bitrate and len(site.calls) > asked + 1, what="the page to be asked for")
     assert server.log().count("nginx-stat-failed") == 2
     assert server.post("/nginx/on_publish_done", form).ok
+
+
+def test_a_stream_is_not_measured_by_another_that_has_its_number_now(
+    make_server: MakeServer, site: RawSite
+) -> None:
+    """As after a restart of nginx, which gives its numbers anew: Acme/Stage has 3 there."""
+    site.answer = answer(PAGE)
+    server = make_server(
+        NGINX_HOST="http://127.0.0.1:9",
+        NGINX_STAT=site.url,
+        NGINX_UPDATE_INTERVAL="1",
+        accounts=[row(name, plan={"bitrate": 900}) for name in ("Acme", "Shop")],
+    )
+    head = "addr=127.0.0.1&call=update_publish"
+
+    def rates() -> list[int]:
+        for client, account, stream in ((3, "Shop", "Stage"), (5, "Acme", "Sound")):
+            form = f"{head}&clientid={client}&name={account}/{stream}&token={account}-token"
+            assert server.post("/nginx/on_update", form.encode()).ok
+        return [server.api("/stats")[account]["bitrate"] for account in ("Shop", "Acme")]
+
+    until(lambda: rates()[1] == 0, what="the other stream to be measured")
+    assert rates() == [900, 0]

@@ -6,7 +6,7 @@ import gevent
 import requests
 
 from vws.core.commands import StreamParams
-from vws.core.wire.nginx import parse_statistics
+from vws.core.wire.nginx import Publisher, parse_statistics
 from vws.errors import BadInput, Unavailable
 
 __all__ = ["NginxStat"]
@@ -26,8 +26,8 @@ class NginxStat:
         self._http = requests.Session()
         self._http.trust_env = False
 
-    def publishers(self) -> dict[str, StreamParams]:
-        """Return what each publisher sends, by nginx's number of its connection; raise `Unavailable`."""
+    def publishers(self) -> dict[Publisher, StreamParams]:
+        """Return what each publisher sends; raise `Unavailable`."""
         if not self._url:
             return {}
         try:

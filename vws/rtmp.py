@@ -184,7 +184,8 @@ class Rtmp:
             return
         self._measures = True
         for stream in self._state.rtmp_streams():
-            params, account = found.get(stream.client_id), self._accounts.by_label(stream.account)
+            params = found.get((f"{stream.account}/{stream.name}", stream.client_id))
+            account = self._accounts.by_label(stream.account)
             if params is not None and params.rate and account is not None:
                 self._weigh(account, stream, params)
 

@@ -13,7 +13,7 @@ from vws.core.rtmp import RtmpKind
 from vws.core.wire.parse import is_name
 from vws.errors import BadInput
 
-__all__ = ["NginxCall", "parse_call", "parse_statistics"]
+__all__ = ["NginxCall", "Publisher", "parse_call", "parse_statistics"]
 
 MAX_FOLDER = 255
 """Bytes that a folder's name may have on most disks."""
@@ -22,6 +22,10 @@ UNREADABLE = "\ufffd"
 """What stands for bytes that are no text: nginx would know the stream by another name."""
 
 UPDATES = {"update_publish": RtmpKind.PUBLISH, "update_play": RtmpKind.PLAY}
+
+
+Publisher = tuple[str, str]
+"""``Account/Stream``, and nginx's number of the connection: the number alone begins anew with nginx."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +65,8 @@ def parse_call(form: Mapping[str, str]) -> NginxCall:
     )
 
 
-def parse_statistics(page: bytes) -> dict[str, StreamParams]:
-    """Read what each publisher sends, by nginx's number of its connection; raise `BadInput`."""
+def parse_statistics(page: bytes) -> dict[Publisher, StreamParams]:
+    """Read what each publisher sends; raise `BadInput`."""
     try:
         # The page is nginx's own, and expat bounds what its entities may grow to.
         root = ElementTree.fromstring(page)  # noqa: S314
@@ -71,11 +75,12 @@ def parse_statistics(page: bytes) -> dict[str, StreamParams]:
     return dict(_publishers(root))
 
 
-def _publishers(root: ElementTree.Element) -> Iterator[tuple[str, StreamParams]]:
+def _publishers(root: ElementTree.Element) -> Iterator[tuple[Publisher, StreamParams]]:
     for stream in root.iter("stream"):
+        name = stream.findtext("name", "").lstrip("/")
         for client in stream.iter("client"):
             if client.find("publishing") is not None:
-                yield client.findtext("id", ""), _params(stream)
+                yield (name, client.findtext("id", "")), _params(stream)
 
 
 def _params(stream: ElementTree.Element) -> StreamParams:
