@@ -250,6 +250,27 @@ def test_a_failure_counts_for_ten_minutes() -> None:
     assert seconds_to_wait(attempts, "192.0.2.1", 600_000) == 100
 
 
+def test_failures_may_count_for_less() -> None:
+    attempts = FailedAttempts(1, window=60_000)
+    attempts.failed("192.0.2.1", 0)
+    assert seconds_to_wait(attempts, "192.0.2.1", 59_999) == 1
+    assert seconds_to_wait(attempts, "192.0.2.1", 60_000) == 0
+
+
+def test_a_failure_that_was_none_is_taken_back() -> None:
+    attempts = FailedAttempts(2)
+    for when in (0, 100_000):
+        attempts.failed("192.0.2.1", when)
+    attempts.take_back("192.0.2.1")
+    assert seconds_to_wait(attempts, "192.0.2.1", 100_000) == 0
+    attempts.failed("192.0.2.1", 200_000)
+    assert seconds_to_wait(attempts, "192.0.2.1", 200_000) == 400
+    for _ in range(3):
+        attempts.take_back("192.0.2.1")
+    attempts.failed("192.0.2.1", 300_000)
+    assert seconds_to_wait(attempts, "192.0.2.1", 300_000) == 0
+
+
 def test_no_limit_is_no_limit() -> None:
     attempts = FailedAttempts(0)
     for _ in range(1000):

@@ -207,6 +207,45 @@ def test_the_site_is_not_asked_where_nothing_depends_on_it(server: Server, site:
     assert site.calls == []
 
 
+VAIN = {
+    "denies": json_answer(200, {"deny": 1}),
+    "fails": json_answer(500, {}),
+    "knows another pin": json_answer(200, {"playbackPin": "other"}),
+}
+
+
+@pytest.mark.parametrize("answer", VAIN.values(), ids=VAIN)
+def test_questions_to_a_site_are_limited_by_address_however_it_answers(
+    make_server: MakeServer, site: RawSite, answer: bytes
+) -> None:
+    site.reset()
+    site.answer = answer
+    server = make_server(
+        AUTH_RATE_LIMIT="3", NGINX_HOST="http://127.0.0.1:1", accounts=[row("Site", streamUrl=site.url)]
+    )
+    statuses = [server.get("/hls/Site/Stage/index.m3u8", pin="99").status_code for _ in range(6)]
+    assert statuses == [403] * 3 + [429] * 3
+    assert len(site.calls) == 3
+
+
+def test_questions_that_wait_together_are_limited_too(make_server: MakeServer, site: RawSite) -> None:
+    site.reset()
+    site.answer, site.pace = json_answer(200, {"playbackPin": "99"}), 0.02
+    server = make_server(
+        AUTH_RATE_LIMIT="3", NGINX_HOST="http://127.0.0.1:1", accounts=[row("Site", streamUrl=site.url)]
+    )
+    with contextlib.ExitStack() as stack:
+        asking = [stack.enter_context(Raw(server)) for _ in range(3)]
+        for raw in asking:
+            raw.send(request("GET", "/hls/Site/Stage/index.m3u8?pin=99"))
+        until(lambda: len(site.calls) == 3, what="the site to be asked")
+        assert server.get("/hls/Site/Stage/index.m3u8", pin="99").status_code == 429
+        assert [raw.status() for raw in asking] == [502] * 3  # let in, and there is no nginx
+    site.pace = 0
+    for _ in range(6):  # nothing is held against who knew the pin
+        assert server.get("/hls/Site/Stage/index.m3u8", pin="99").status_code == 502
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -289,9 +289,13 @@ class Watcher:
         accounts = AccountDirectory(Config.from_env({"STATIC_TOKEN": TOKEN}), lambda: Rows((), ()))
         self.hls = Hls(
             self.state,
-            access=StreamAccess(accounts, StreamSites(timeout=5, at_once=1)),
+            access=StreamAccess(
+                accounts,
+                StreamSites(timeout=5, at_once=1),
+                guesses=FailedAttempts(0),
+                questions=FailedAttempts(0),
+            ),
             files=NginxFiles(host, "", timeout=5),
-            attempts=FailedAttempts(0),
             clock=lambda: self.now,
         )
 

@@ -113,21 +113,21 @@ def test_a_broken_login_site_is_told_from_a_refusal(
 
 
 FLOODS = {
-    "of a suspended account": ("/hls/Gone/Stage/index.m3u8", {"pin": "1"}, "hls-refused"),
-    "that a site would decide": ("/hls/Site/Stage/index.m3u8", {"pin": "1"}, "stream-site-failed"),
-    "that nginx would answer": ("/hls/Acme/Stage/index.m3u8", {"token": ACME_TOKEN}, "hls-failed"),
-    "after too many guesses": ("/nginx/on_publish", {"apikey": KEY}, "rtmp-refused"),
+    "of a suspended account": ("/hls/Gone/Stage/index.m3u8", {"pin": "1"}, "hls-refused", "1"),
+    "that a site would decide": ("/hls/Site/Stage/index.m3u8", {"pin": "1"}, "stream-site-failed", "0"),
+    "that nginx would answer": ("/hls/Acme/Stage/index.m3u8", {"token": ACME_TOKEN}, "hls-failed", "1"),
+    "after too many guesses": ("/nginx/on_publish", {"apikey": KEY}, "rtmp-refused", "1"),
 }
 
 
-@pytest.mark.parametrize(("path", "key", "name"), FLOODS.values(), ids=FLOODS)
+@pytest.mark.parametrize(("path", "key", "name", "limit"), FLOODS.values(), ids=FLOODS)
 def test_requests_cannot_flood_the_log(
-    make_server: MakeServer, unused_port: int, path: str, key: dict[str, Any], name: str
+    make_server: MakeServer, unused_port: int, path: str, key: dict[str, Any], name: str, limit: str
 ) -> None:
     server = make_server(
         API_KEY=KEY,
         NGINX_HOST=f"http://127.0.0.1:{unused_port}",
-        AUTH_RATE_LIMIT="1",
+        AUTH_RATE_LIMIT=limit,
         accounts=[
             row("Acme", ACME_TOKEN),
             row("Gone", suspended=True),

@@ -325,6 +325,20 @@ def test_a_site_of_a_name_that_cannot_be_is_told(server: Server) -> None:
     server.wait_log("warning notify-site-failed account=Misspelt .*LocationParseError")
 
 
+def test_questions_to_a_site_that_denies_are_limited(make_server: MakeServer, site: RawSite) -> None:
+    site.answer = json_answer(200, {"deny": 1})
+    server = make_server(
+        NGINX_HOST="http://127.0.0.1:9",
+        AUTH_RATE_LIMIT="3",
+        accounts=[row("Site", streamUrl=site.url), row("Acme", broadcastPin="in")],
+    )
+    texts = [call(server, "on_publish", "Site/Stage", "pin=1").text for _ in range(6)]
+    assert ["Too many requests" in text for text in texts] == [False] * 3 + [True] * 3
+    assert len(site.calls) == 3
+    assert call(server, "on_publish", "Acme/Stage", "pin=in").ok  # that was no guess at any key
+    assert call(server, "on_publish_done", "Acme/Stage").ok
+
+
 def test_slow_sites_refuse_after_5_seconds_or_stop_nothing_and_keep_nobody_else_waiting(
     server: Server, site: RawSite, clients: Clients
 ) -> None:

@@ -57,6 +57,8 @@ PING_INTERVAL, PING_TIMEOUT = 5, 10
 SWEEP_EVERY = 5
 LOOK_AFTER_RTMP_EVERY = 5
 SITE_TIMEOUT, NGINX_TIMEOUT = 5, 5
+QUESTIONS_WINDOW = 60_000
+"""Milliseconds for which a question to a stream site that came to nothing counts."""
 
 
 def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask, SocketIO]:
@@ -82,12 +84,12 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
     )
     server.drive(dispatcher)
     sites = StreamSites(timeout=SITE_TIMEOUT, at_once=config.max_logins)
-    access = StreamAccess(accounts, sites)
+    questions = FailedAttempts(config.auth_rate_limit, window=QUESTIONS_WINDOW)
+    access = StreamAccess(accounts, sites, guesses=attempts, questions=questions)
     rtmp = Rtmp(
         state,
         accounts,
         access=access,
-        attempts=attempts,
         notices=Notices(state, accounts, sites=sites, spawn=gevent.spawn, clock=_now),
         announcer=announcer,
         deliver=server.deliver,
@@ -111,7 +113,7 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
         ready=Readiness(partial(_ready, database, accounts), clock=_now),
         clock=_now,
         started_at=_now(),
-        hls=_hls(config, state, access, attempts=attempts) if config.nginx_host else None,
+        hls=_hls(config, state, access) if config.nginx_host else None,
         rtmp=rtmp if config.nginx_host else None,
     )
     http.register(app, services)
@@ -164,12 +166,11 @@ def _gatekeeper(
     )
 
 
-def _hls(config: Config, state: LiveState, access: StreamAccess, *, attempts: FailedAttempts) -> Hls:
+def _hls(config: Config, state: LiveState, access: StreamAccess) -> Hls:
     return Hls(
         state,
         access=access,
         files=NginxFiles(config.nginx_host, config.nginx_key, timeout=NGINX_TIMEOUT),
-        attempts=attempts,
         clock=_now,
     )
 

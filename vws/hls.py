@@ -5,18 +5,17 @@ A session opens one stream and nothing else, and ends after VIEWER_TIMEOUT secon
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 
 from vws import logs
 from vws.core.accounts import Account
-from vws.core.attempts import FailedAttempts
+from vws.core.attempts import TooManyAttempts
 from vws.core.hls import INDEX, HlsFile, parse_path, playlist_for, rewrite
 from vws.errors import NotFound, Refused, Unavailable
 from vws.nginx_files import Fetched, NginxFiles
 from vws.state.base import LiveState
-from vws.stream_access import NotLoaded, StreamAccess
+from vws.stream_access import NotLoaded, Refusals, StreamAccess, StreamRequest
 from vws.stream_sites import Use
 
 __all__ = ["Denied", "Hls"]
@@ -38,7 +37,7 @@ class Denied(Refused):
 class Hls:
     """Answers viewers: first a playlist that holds their session, then what the session opens.
 
-    All operations raise `Denied`, `NotLoaded`, and what `NginxFiles` raises.
+    All operations raise `Denied`, `NotLoaded`, and what `NginxFiles` raises; `open` raises `TooManyAttempts`.
     """
 
     def __init__(
@@ -47,15 +46,13 @@ class Hls:
         *,
         access: StreamAccess,
         files: NginxFiles,
-        attempts: FailedAttempts,
         clock: Callable[[], int],
     ) -> None:
         self._state = state
         self._access = access
         self._files = files
-        self._attempts = attempts
         self._clock = clock
-        self._refusals = logs.FewLines()
+        self._refusals = Refusals(refused="hls-refused", broken="stream-site-failed")
 
     def open(self, path: str, *, token: str, pin: str, address: str, count: bool = True) -> str:
         """Return a viewer's first playlist; raise `Unfit` over the plan.
@@ -102,29 +99,14 @@ class Hls:
         return file
 
     def _admit(self, file: HlsFile, *, token: str, pin: str, address: str) -> Account:
-        self._attempts.check(address, self._clock())
+        request = StreamRequest(file.account, file.stream, Use.PLAYBACK, address, token, pin)
         try:
-            account = self._access.admit(file.account, file.stream, token=token, pin=pin, use=Use.PLAYBACK)
-        except NotLoaded:
+            return self._access.admit(request, self._clock())
+        except (NotLoaded, TooManyAttempts):
             raise
         except (Refused, Unavailable) as refusal:
-            if refusal.code == "stream-key":
-                self._attempts.failed(address, self._clock())
-            self._log_refusal(file, refusal, address)
+            self._refusals.log(refusal, account=file.account, stream=file.stream, address=address)
             raise Denied from refusal
-        self._attempts.check(address, self._clock())  # guesses that waited together are worth nothing now
-        return account
-
-    def _log_refusal(self, file: HlsFile, refusal: Refused | Unavailable, address: str) -> None:
-        broken = isinstance(refusal, Unavailable)
-        self._refusals.event(
-            "stream-site-failed" if broken else "hls-refused",
-            level=logging.WARNING if broken else logging.INFO,
-            account=file.account,
-            stream=file.stream,
-            address=address,
-            reason=refusal.message,
-        )
 
 
 def _parse(path: str) -> HlsFile:

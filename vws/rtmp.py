@@ -13,7 +13,7 @@ from vws.accounts import AccountDirectory
 from vws.announce import Announcer, Outgoing
 from vws.claims import Clock
 from vws.core.accounts import Account
-from vws.core.attempts import FailedAttempts, TooManyAttempts
+from vws.core.attempts import TooManyAttempts
 from vws.core.channels import SHARED
 from vws.core.commands import StreamParams
 from vws.core.facts import Fact
@@ -24,7 +24,7 @@ from vws.errors import NotFound, Refused, Unavailable
 from vws.nginx_stat import NginxStat
 from vws.notices import Notices
 from vws.state.base import LiveState, RtmpView
-from vws.stream_access import StreamAccess
+from vws.stream_access import Refusals, StreamAccess, StreamRequest
 from vws.stream_sites import Use
 
 __all__ = ["Rtmp"]
@@ -48,7 +48,6 @@ class Rtmp:
         accounts: AccountDirectory,
         *,
         access: StreamAccess,
-        attempts: FailedAttempts,
         notices: Notices,
         announcer: Announcer,
         deliver: Callable[[Iterable[Outgoing]], None],
@@ -60,7 +59,6 @@ class Rtmp:
         self._state = state
         self._accounts = accounts
         self._access = access
-        self._attempts = attempts
         self._notices = notices
         self._announcer = announcer
         self._deliver = deliver
@@ -69,7 +67,7 @@ class Rtmp:
         self._clock = clock
         self._shared_channels = shared_channels
         self._measures = True
-        self._refusals = logs.FewLines()
+        self._refusals = Refusals(refused="rtmp-refused", broken="rtmp-failed")
         self._entering: dict[Asker, bool] = {}  # whether they have gone in the meantime
 
     def enter(self, call: NginxCall, kind: RtmpKind) -> None:
@@ -130,24 +128,11 @@ class Rtmp:
         asker = (kind, call.client_id)
         self._entering[asker] = False
         try:
-            account = self._admit(call, kind)
+            account = self._access.admit(_request(call, kind), self._clock())
         finally:
             gone = self._entering.pop(asker, False)
         if gone:
             raise Refused("the client has gone", code="gone")
-        return account
-
-    def _admit(self, call: NginxCall, kind: RtmpKind) -> Account:
-        self._attempts.check(call.address, self._clock())
-        try:
-            account = self._access.admit(
-                call.account, call.stream, token=call.token, pin=call.pin, use=USES[kind]
-            )
-        except Refused as refusal:
-            if refusal.code == "stream-key":
-                self._attempts.failed(call.address, self._clock())
-            raise
-        self._attempts.check(call.address, self._clock())  # guesses that waited together are worth nothing
         return account
 
     def _client(self, call: NginxCall, kind: RtmpKind, account: Account) -> RtmpClient:
@@ -205,20 +190,13 @@ class Rtmp:
         try:
             yield
         except (Refused, Unavailable) as refusal:
-            self._refused(call, kind, refusal)
+            who = {"account": call.account, "stream": call.stream, "address": call.address}
+            self._refusals.log(refusal, call=kind.value, **who)
             raise
 
-    def _refused(self, call: NginxCall, kind: RtmpKind, refusal: Refused | Unavailable) -> None:
-        broken = isinstance(refusal, Unavailable)
-        self._refusals.event(
-            "rtmp-failed" if broken else "rtmp-refused",
-            level=logging.WARNING if broken else logging.INFO,
-            call=kind.value,
-            account=call.account,
-            stream=call.stream,
-            address=call.address,
-            reason=refusal.message,
-        )
+
+def _request(call: NginxCall, kind: RtmpKind) -> StreamRequest:
+    return StreamRequest(call.account, call.stream, USES[kind], call.address, call.token, call.pin)
 
 
 def _hls_address(account: str, stream: str) -> str:

@@ -29,10 +29,11 @@ class TooManyAttempts(Refused):
 
 
 class FailedAttempts:
-    """Remembers failures; ``limit`` per address in `WINDOW`, 0 lifts it. Times in milliseconds."""
+    """Remembers failures; ``limit`` per address in ``window``, 0 lifts it. Times in milliseconds."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, window: int = WINDOW) -> None:
         self._limit = limit
+        self._window = window
         self._failures: OrderedDict[str, deque[int]] = OrderedDict()
         self._told: dict[str, int] = {}
 
@@ -41,10 +42,10 @@ class FailedAttempts:
         failures = self._failures.get(_network(address))
         if not self._limit or failures is None:
             return
-        while failures and failures[0] <= when - WINDOW:
+        while failures and failures[0] <= when - self._window:
             failures.popleft()
         if len(failures) >= self._limit:
-            raise TooManyAttempts(-(-(failures[0] + WINDOW - when) // 1000))
+            raise TooManyAttempts(-(-(failures[0] + self._window - when) // 1000))
 
     def failed(self, address: str, when: int) -> None:
         if not self._limit:
@@ -55,6 +56,15 @@ class FailedAttempts:
         if len(self._failures) > MAX_ADDRESSES:
             forgotten, _ = self._failures.popitem(last=False)
             self._told.pop(forgotten, None)
+
+    def take_back(self, address: str) -> None:
+        """Forget the address's latest failure, which turned out to be none."""
+        key = _network(address)
+        if failures := self._failures.get(key):
+            failures.pop()
+        if not failures:
+            self._failures.pop(key, None)
+            self._told.pop(key, None)
 
     def is_news(self, address: str, when: int) -> bool:
         """Say whether a line is due about an address that goes on though it has to wait."""
