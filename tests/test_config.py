@@ -117,7 +117,15 @@ def test_turn_server_addresses(server: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["AUTH_RATE_LIMIT", "EVENT_RATE_LIMIT", "MAX_CONNECTIONS", "MAX_CONNECTIONS_PER_ADDRESS"]
+    "name",
+    [
+        "AUTH_RATE_LIMIT",
+        "EVENT_RATE_LIMIT",
+        "MAX_CONNECTIONS",
+        "MAX_CONNECTIONS_PER_ADDRESS",
+        "MAX_VIEWERS",
+        "MAX_VIEWERS_PER_ADDRESS",
+    ],
 )
 def test_zero_lifts_a_limit(name: str) -> None:
     assert getattr(Config.from_env({name: "0"}), name.lower()) == 0

@@ -21,7 +21,8 @@ from vws.accounts import AccountDirectory
 from vws.config import Config
 from vws.core.account_rows import Rows
 from vws.core.attempts import FailedAttempts
-from vws.core.hls import INDEX
+from vws.core.hls import INDEX, HlsFile
+from vws.errors import Unavailable
 from vws.hls import Denied, Hls
 from vws.nginx_files import NginxFiles
 from vws.state.memory import MemoryState
@@ -275,6 +276,33 @@ def test_streams_pass_however_the_server_is_run(
     upstream.answer = ok(body)
     for _ in range(2):
         assert server.get(PIECE, session=session).content == body
+
+
+def test_one_address_leaves_room_for_viewers_elsewhere(make_server: MakeServer, upstream: RawSite) -> None:
+    server = make_server(
+        NGINX_HOST=upstream.url.removesuffix("/login"),
+        MAX_VIEWERS_PER_ADDRESS="2",
+        TRUSTED_PROXIES="127.0.0.1",
+        accounts=[row("Acme")],
+    )
+
+    def begin(address: str) -> int:
+        return server.get(PATH, token=TOKEN, headers={"X-Forwarded-For": address}).status_code
+
+    assert [begin("192.0.2.1") for _ in range(3)] == [200, 200, 503]
+    assert begin("192.0.2.2") == 200
+    assert server.api("/stats")["Acme"]["players"] == 3
+
+
+def test_playlists_are_fetched_while_pieces_have_all_their_places(upstream: RawSite) -> None:
+    files = NginxFiles(upstream.url.removesuffix("/login"), "", timeout=5, pieces=1)
+    piece = HlsFile("Acme", "Stage", "0.ts")
+    fetched = files.open(piece, viewer="a", method="GET", headers={})
+    with pytest.raises(Unavailable, match="too many files"):
+        files.open(piece, viewer="b", method="GET", headers={})
+    assert files.playlist(HlsFile("Acme", "Stage", INDEX), viewer="b") == PLAYLIST
+    fetched.close()
+    files.open(piece, viewer="b", method="GET", headers={}).close()
 
 
 # --- sessions over time ---

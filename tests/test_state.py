@@ -75,9 +75,16 @@ class Site:
         return self.state.publish_in_room(who.lower(), command, account=self.of(who), when=self.now)
 
     def view(
-        self, session: str, stream: str = "Stage", *, plan: Plan = UNLIMITED, label: str = "Acme"
+        self,
+        session: str,
+        stream: str = "Stage",
+        *,
+        plan: Plan = UNLIMITED,
+        label: str = "Acme",
+        address: str = "192.0.2.1",
     ) -> None:
-        self.state.open_viewer(session, stream, account=account(label, plan=plan), when=self.now)
+        owner = account(label, plan=plan)
+        self.state.open_viewer(session, stream, account=owner, address=address, when=self.now)
 
     def keep(self, session: str, stream: str = "Stage", *, label: str = "Acme") -> None:
         self.state.keep_viewer(session, stream, account=account(label), when=self.now)
@@ -571,6 +578,21 @@ def test_the_server_has_a_bound_for_all_viewers(make: Callable[..., Site]) -> No
     site.view("a")
     site.refused(Unavailable, lambda: site.view("b", label="Beta"))
     unbounded = make(viewers=0)
+    unbounded.view("a")
+    unbounded.view("b")
+
+
+def test_one_address_leaves_room_for_viewers_elsewhere(make: Callable[..., Site]) -> None:
+    site = make(viewers_per_address=1)
+    for number, address in enumerate(("192.0.2.1", "2001:db8:0:1::1")):
+        site.view(f"first-{number}", address=address)
+    for same in ("192.0.2.1", "::ffff:192.0.2.1", "2001:db8:0:1:ffff::9"):
+        site.refused(Unavailable, lambda: site.view("second", label="Beta", address=same))  # noqa: B023
+    for number, other in enumerate(("192.0.2.2", "2001:db8:0:2::1", "", "")):
+        site.view(f"other-{number}", address=other)
+    site.now += 30_000
+    site.view("second")
+    unbounded = make(viewers_per_address=0)
     unbounded.view("a")
     unbounded.view("b")
 

@@ -231,6 +231,12 @@ class Config:
         default="20000",
         about="HLS viewers at once; 0 lifts the limit.",
     )
+    max_viewers_per_address: int = _row(
+        "MAX_VIEWERS_PER_ADDRESS",
+        read.whole(0, _MILLIARD),
+        default="5000",
+        about="HLS viewers at once from one client address; 0 lifts the limit.",
+    )
     viewer_timeout: int = _row(
         "VIEWER_TIMEOUT",
         read.whole(1, 3600),

@@ -140,6 +140,7 @@ def _state_limits(config: Config) -> StateLimits:
         channels_per_client=config.max_channels_per_client,
         history_ttl=config.chat_history_ttl * 1000,
         viewers=config.max_viewers,
+        viewers_per_address=config.max_viewers_per_address,
         viewer_silence=config.viewer_timeout * 1000,
         rtmp_update=config.nginx_update_interval * 1000,
     )

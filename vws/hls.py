@@ -65,7 +65,8 @@ class Hls:
         account = self._admit(file, token=token, pin=pin, address=address)
         playlist = self._files.playlist(file)
         if count:
-            self._state.open_viewer(session, file.stream, account=account, when=self._clock())
+            when = self._clock()
+            self._state.open_viewer(session, file.stream, account=account, address=address, when=when)
             logs.event("hls-viewer", account=account.label, stream=file.stream, address=address)
         return playlist_for(playlist, session, bandwidth=_bandwidth(account))
 

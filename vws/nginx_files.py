@@ -20,8 +20,11 @@ from vws.errors import NotFound, Refused, Unavailable
 
 __all__ = ["Fetched", "Greedy", "NginxFiles", "UpstreamBroken", "UpstreamSlow"]
 
-AT_ONCE = 4000
-"""Answers of nginx that may be on their way to viewers at the same time."""
+PIECES, PLAYLISTS = 3000, 1000
+"""Answers of nginx that may be on their way to viewers at the same time.
+
+Playlists have places of their own: who takes pieces slowly keeps nobody from beginning.
+"""
 
 EACH = 16
 """How many of them may be one viewer's; players ask for a few things at once."""
@@ -71,44 +74,37 @@ class Fetched:
 
 
 class NginxFiles:
-    """Asks nginx at ``host``, with the key that opens its files; ``timeout`` in seconds for an answer."""
+    """Asks nginx at ``host``, with the key that opens its files; ``timeout`` in seconds for an answer.
 
-    def __init__(self, host: str, key: str, *, timeout: float) -> None:
+    ``pieces`` and ``playlists`` are how many of each it fetches at once.
+    """
+
+    def __init__(
+        self, host: str, key: str, *, timeout: float, pieces: int = PIECES, playlists: int = PLAYLISTS
+    ) -> None:
         self._host = host
         self._key = key
         self._timeout = timeout
-        self._places = BoundedSemaphore(AT_ONCE)
+        self._pieces = BoundedSemaphore(pieces)
+        self._playlists = BoundedSemaphore(playlists)
         self._taken: Counter[str] = Counter()
         self._http = requests.Session()
         self._http.trust_env = False  # neither a proxy nor a .netrc stands between the two
         self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=AT_ONCE)
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=pieces + playlists)
         self._http.mount("http://", adapter)
         self._http.mount("https://", adapter)
 
-    def open(
-        self,
-        file: HlsFile,
-        *,
-        viewer: str = "",
-        method: str = "GET",
-        headers: Mapping[str, str] | None = None,
-    ) -> Fetched:
-        """Ask for a file, for somebody new or for a viewer.
+    def open(self, file: HlsFile, *, viewer: str, method: str, headers: Mapping[str, str]) -> Fetched:
+        """Ask for a piece of video.
 
         Raises `NotFound`, `Greedy`, `UpstreamBroken`, `UpstreamSlow`, or `Unavailable`: too busy.
         """
-        with ExitStack() as undo:
-            undo.enter_context(self._place(viewer))
-            with self._in_time():
-                answer = self._ask(file, method, headers or {})
-            undo.callback(answer.close)
-            _check(answer)
-            return Fetched(answer, undo.pop_all().close)
+        return self._open(file, self._pieces, viewer=viewer, method=method, headers=headers)
 
     def playlist(self, file: HlsFile, *, viewer: str = "") -> str:
-        """Return a playlist; raise like `open`."""
-        fetched = self.open(file, viewer=viewer)
+        """Return a playlist, to somebody new or to a viewer; raise like `open`."""
+        fetched = self._open(file, self._playlists, viewer=viewer, method="GET", headers={})
         try:
             with self._in_time():
                 return _read(fetched)
@@ -117,18 +113,35 @@ class NginxFiles:
         finally:
             fetched.close()
 
+    def _open(
+        self,
+        file: HlsFile,
+        places: BoundedSemaphore,
+        *,
+        viewer: str,
+        method: str,
+        headers: Mapping[str, str],
+    ) -> Fetched:
+        with ExitStack() as undo:
+            undo.enter_context(self._place(places, viewer))
+            with self._in_time():
+                answer = self._ask(file, method, headers)
+            undo.callback(answer.close)
+            _check(answer)
+            return Fetched(answer, undo.pop_all().close)
+
     @contextmanager
-    def _place(self, viewer: str) -> Iterator[None]:
+    def _place(self, places: BoundedSemaphore, viewer: str) -> Iterator[None]:
         """Hold one of the places until the answer has been passed on."""
         if viewer and self._taken[viewer] >= EACH:
             raise Greedy
-        if not self._places.acquire(blocking=False):
+        if not places.acquire(blocking=False):
             raise Unavailable("too many files are on their way")
         self._taken[viewer] += 1
         try:
             yield
         finally:
-            self._places.release()
+            places.release()
             self._taken[viewer] -= 1
             if not self._taken[viewer]:
                 del self._taken[viewer]

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["Network", "client_address", "is_trusted"]
+__all__ = ["Network", "client_address", "is_trusted", "network_of"]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -27,6 +27,18 @@ def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
     """Tell whether an address is a trusted proxy's."""
     parsed = _parsed(address)
     return parsed is not None and any(parsed in network for network in trusted)
+
+
+def network_of(address: str) -> str:
+    """Return whom an address is counted as: an IPv6 client has all the addresses of its /64 to itself."""
+    if ":" not in address:
+        return address
+    try:
+        parsed = ipaddress.IPv6Address(address)
+    except ValueError:
+        return address
+    mapped = parsed.ipv4_mapped
+    return str(mapped) if mapped else str(ipaddress.ip_network((parsed, 64), strict=False))
 
 
 def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

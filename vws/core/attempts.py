@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections import OrderedDict, deque
 
+from vws.core.address import network_of
 from vws.errors import Refused
 
 __all__ = ["MAX_ADDRESSES", "WINDOW", "FailedAttempts", "TooManyAttempts"]
@@ -39,7 +39,7 @@ class FailedAttempts:
 
     def check(self, address: str, when: int) -> None:
         """Raise `TooManyAttempts` while the address has failed too often."""
-        failures = self._failures.get(_network(address))
+        failures = self._failures.get(network_of(address))
         if not self._limit or failures is None:
             return
         while failures and failures[0] <= when - self._window:
@@ -50,7 +50,7 @@ class FailedAttempts:
     def failed(self, address: str, when: int) -> None:
         if not self._limit:
             return
-        key = _network(address)
+        key = network_of(address)
         self._failures.setdefault(key, deque(maxlen=self._limit)).append(when)
         self._failures.move_to_end(key)
         if len(self._failures) > MAX_ADDRESSES:
@@ -59,7 +59,7 @@ class FailedAttempts:
 
     def take_back(self, address: str) -> None:
         """Forget the address's latest failure, which turned out to be none."""
-        key = _network(address)
+        key = network_of(address)
         if failures := self._failures.get(key):
             failures.pop()
         if not failures:
@@ -68,21 +68,9 @@ class FailedAttempts:
 
     def is_news(self, address: str, when: int) -> bool:
         """Say whether a line is due about an address that goes on though it has to wait."""
-        key = _network(address)
+        key = network_of(address)
         told = self._told.get(key)
         if key not in self._failures or (told is not None and when < told + QUIET_FOR):
             return False
         self._told[key] = when
         return True
-
-
-def _network(address: str) -> str:
-    """Count an IPv6 client by its /64: it has all the addresses in it to itself."""
-    if ":" not in address:
-        return address
-    try:
-        parsed = ipaddress.IPv6Address(address)
-    except ValueError:
-        return address
-    mapped = parsed.ipv4_mapped
-    return str(mapped) if mapped else str(ipaddress.ip_network((parsed, 64), strict=False))

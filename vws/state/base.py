@@ -59,6 +59,7 @@ class StateLimits:
     channels_per_client: int = 1000
     history_ttl: int = 600_000
     viewers: int = 20_000
+    viewers_per_address: int = 5_000
     viewer_silence: int = 30_000
     rtmp_update: int = 30_000
 
@@ -211,8 +212,11 @@ class LiveState(Protocol):
     def dismiss_rtmp(self, account: str, stream: str, reason: str, *, client_id: str) -> bool:
         """Have this publisher refused at its next update; False when it is not there to dismiss."""
 
-    def open_viewer(self, session: str, stream: str, *, account: Account, when: int) -> None:
-        """Count a viewer of an HLS stream; raise `Unfit` over the plan's, `Unavailable` over the server's."""
+    def open_viewer(self, session: str, stream: str, *, account: Account, address: str, when: int) -> None:
+        """Count a viewer of an HLS stream.
+
+        Raises `Unfit` over the plan's viewers, `Unavailable` over the server's or the address's.
+        """
 
     def keep_viewer(self, session: str, stream: str, *, account: Account, when: int) -> None:
         """Note that the viewer of this stream is there; raise `NotFound` when it is gone, or another's."""

@@ -46,7 +46,7 @@ class MemoryState:
             rtmp=self._rtmp,
             rooms=self._book,
         )
-        self._viewers = Viewers(self._ledger, at_once=limits.viewers, silence=limits.viewer_silence)
+        self._viewers = Viewers(limits, ledger=self._ledger)
 
     # --- connections ---
 
@@ -183,8 +183,8 @@ class MemoryState:
 
     # --- viewers ---
 
-    def open_viewer(self, session: str, stream: str, *, account: Account, when: int) -> None:
-        self._viewers.admit(session, stream, account=account, when=when)
+    def open_viewer(self, session: str, stream: str, *, account: Account, address: str, when: int) -> None:
+        self._viewers.admit(session, stream, account=account, address=address, when=when)
 
     def keep_viewer(self, session: str, stream: str, *, account: Account, when: int) -> None:
         self._viewers.keep(session, stream, account=account, when=when)

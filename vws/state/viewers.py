@@ -6,9 +6,11 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
 from vws.core.accounts import Account
+from vws.core.address import network_of
 from vws.core.ledger import Ledger
 from vws.core.limits import Unfit
 from vws.errors import NotFound, Unavailable
+from vws.state.base import StateLimits
 
 __all__ = ["Viewers"]
 
@@ -17,32 +19,27 @@ __all__ = ["Viewers"]
 class _Viewer:
     account: str
     stream: str
+    network: str
     seen: int
 
 
 class Viewers:
-    """The viewers by session, the one that was silent longest first.
+    """The viewers by session, the one that was silent longest first."""
 
-    ``silence`` is how many milliseconds without a request end a session.
-    """
-
-    def __init__(self, ledger: Ledger, *, at_once: int, silence: int) -> None:
+    def __init__(self, limits: StateLimits, *, ledger: Ledger) -> None:
+        self._limits = limits
         self._ledger = ledger
-        self._at_once = at_once
-        self._silence = silence
         self._viewers: OrderedDict[str, _Viewer] = OrderedDict()
+        self._networks: Counter[str] = Counter()
         self._streams: dict[str, Counter[str]] = {}
 
-    def admit(self, session: str, stream: str, *, account: Account, when: int) -> None:
+    def admit(self, session: str, stream: str, *, account: Account, address: str, when: int) -> None:
         self.sweep(when)
-        if self._at_once and len(self._viewers) >= self._at_once:
-            raise Unavailable("The server has too many viewers.", code="too-many")
-        limit, label = account.plan.stream_players, account.label
-        if limit is not None and self._of(label).total() >= limit:
-            self._ledger.refused(label, ["streamPlayers"])
-            raise Unfit(["streamPlayers"])
-        self._viewers[session] = _Viewer(label, stream, when)
-        self._count(label, stream, 1)
+        viewer = _Viewer(account.label, stream, network_of(address), when)
+        self._find_room(viewer.network)
+        self._fit(account)
+        self._viewers[session] = viewer
+        self._count(viewer, 1)
 
     def keep(self, session: str, stream: str, *, account: Account, when: int) -> None:
         self.sweep(when)
@@ -56,10 +53,10 @@ class Viewers:
         """Forget who has been silent for too long; the order makes it cost what is forgotten."""
         while self._viewers:
             session, viewer = next(iter(self._viewers.items()))
-            if when - viewer.seen < self._silence:
+            if when - viewer.seen < self._limits.viewer_silence:
                 return
             del self._viewers[session]
-            self._count(viewer.account, viewer.stream, -1)
+            self._count(viewer, -1)
 
     def count(self, account: str, stream: str) -> int:
         return self._of(account)[stream]
@@ -67,14 +64,32 @@ class Viewers:
     def by_stream(self) -> dict[str, dict[str, int]]:
         return {account: dict(streams) for account, streams in self._streams.items()}
 
+    def _find_room(self, network: str) -> None:
+        if 0 < self._limits.viewers <= len(self._viewers):
+            raise Unavailable("The server has too many viewers.", code="too-many")
+        # Behind a Unix socket nobody has an address.
+        if network and 0 < self._limits.viewers_per_address <= self._networks[network]:
+            raise Unavailable("Too many viewers have this address.", code="too-many")
+
+    def _fit(self, account: Account) -> None:
+        limit = account.plan.stream_players
+        if limit is not None and self._of(account.label).total() >= limit:
+            self._ledger.refused(account.label, ["streamPlayers"])
+            raise Unfit(["streamPlayers"])
+
     def _of(self, account: str) -> Counter[str]:
         return self._streams.get(account) or Counter()
 
-    def _count(self, account: str, stream: str, change: int) -> None:
-        streams = self._streams.setdefault(account, Counter())
-        streams[stream] += change
-        if not streams[stream]:
-            del streams[stream]
+    def _count(self, viewer: _Viewer, change: int) -> None:
+        streams = self._streams.setdefault(viewer.account, Counter())
+        _add(streams, viewer.stream, change)
         if not streams:
-            del self._streams[account]
-        self._ledger.peer(account, broadcaster=False, change=change)
+            del self._streams[viewer.account]
+        _add(self._networks, viewer.network, change)
+        self._ledger.peer(viewer.account, broadcaster=False, change=change)
+
+
+def _add(counts: Counter[str], key: str, change: int) -> None:
+    counts[key] += change
+    if not counts[key]:
+        del counts[key]
