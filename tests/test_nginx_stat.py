@@ -67,7 +67,7 @@ def test_a_page_of_entities_in_entities_is_refused() -> None:
 
 
 def test_without_an_address_there_is_nothing() -> None:
-    assert NginxStat("").publishers() == {}
+    assert NginxStat("", timeout=5).publishers() == {}
 
 
 FAILURES = {
@@ -87,7 +87,16 @@ FAILURES = {
 def test_a_page_that_is_of_no_use(site: RawSite, given: bytes, why: str) -> None:
     site.answer = given
     with pytest.raises(Unavailable, match=why):
-        NginxStat(site.url).publishers()
+        NginxStat(site.url, timeout=5).publishers()
+
+
+def test_the_page_gets_no_cookie_of_its_own_back(site: RawSite) -> None:
+    body = PAGE.encode()
+    site.answer = f"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    stat = NginxStat(site.url, timeout=5)
+    for _ in range(2):
+        assert stat.publishers()
+    assert not any("cookie" in head.lower() for _, head in site.calls)
 
 
 def test_streams_keep_their_rates_while_the_page_fails_and_the_log_says_so_once(

@@ -93,7 +93,7 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
         notices=Notices(state, accounts, sites=sites, spawn=gevent.spawn, clock=_now),
         announcer=announcer,
         deliver=server.deliver,
-        stat=NginxStat(config.nginx_stat),
+        stat=NginxStat(config.nginx_stat, timeout=NGINX_TIMEOUT),
         hls_path=config.nginx_hls_path,
         clock=_now,
         shared_channels=config.shared_channels,

@@ -7,16 +7,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import quote
 
 import gevent
 import requests
 from gevent.lock import BoundedSemaphore
-from requests.adapters import HTTPAdapter
 
 from vws.core.hls import HlsFile
 from vws.errors import NotFound, Refused, Unavailable
+from vws.plain_http import PIECE, plain_session, read_at_most
 
 __all__ = ["Fetched", "Greedy", "NginxFiles", "UpstreamBroken", "UpstreamSlow"]
 
@@ -29,7 +28,6 @@ Playlists have places of their own: who takes pieces slowly keeps nobody from be
 EACH = 16
 """How many of them may be one viewer's; players ask for a few things at once."""
 
-PIECE = 65_536
 MAX_PLAYLIST = 1_000_000
 PLAYLIST = b"#EXTM3U"
 """How every playlist begins."""
@@ -72,6 +70,16 @@ class Fetched:
         """Read no more of the body than is taken; raise `OSError` where it breaks off."""
         return self._answer.iter_content(PIECE)
 
+    def text(self) -> str:
+        """Read it all, which must be a playlist."""
+        if self.status != requests.codes.ok:
+            raise UpstreamBroken(f"nginx answered {self.status}")
+        too_large = UpstreamBroken(f"the playlist is larger than {MAX_PLAYLIST} bytes")
+        body = read_at_most(self._answer, MAX_PLAYLIST, too_large)
+        if not body.startswith(PLAYLIST):
+            raise UpstreamBroken("nginx answered something else than a playlist")
+        return body.decode("utf-8", "replace")
+
 
 class NginxFiles:
     """Asks nginx at ``host``, with the key that opens its files; ``timeout`` in seconds for an answer.
@@ -88,12 +96,7 @@ class NginxFiles:
         self._pieces = BoundedSemaphore(pieces)
         self._playlists = BoundedSemaphore(playlists)
         self._taken: Counter[str] = Counter()
-        self._http = requests.Session()
-        self._http.trust_env = False  # neither a proxy nor a .netrc stands between the two
-        self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=pieces + playlists)
-        self._http.mount("http://", adapter)
-        self._http.mount("https://", adapter)
+        self._http = plain_session(at_once=pieces + playlists)
 
     def open(self, file: HlsFile, *, viewer: str, method: str, headers: Mapping[str, str]) -> Fetched:
         """Ask for a piece of video.
@@ -107,7 +110,7 @@ class NginxFiles:
         fetched = self._open(file, self._playlists, viewer=viewer, method="GET", headers={})
         try:
             with self._in_time():
-                return _read(fetched)
+                return fetched.text()
         except OSError as error:
             raise _broken(error) from error
         finally:
@@ -180,19 +183,6 @@ def _check(answer: requests.Response) -> None:
         raise UpstreamBroken("nginx answered in an encoding that nobody asked for")
     if not re.fullmatch("[0-9]+", answer.headers.get("Content-Length", "0")):
         raise UpstreamBroken("nginx told a length that is none")
-
-
-def _read(fetched: Fetched) -> str:
-    if fetched.status != 200:
-        raise UpstreamBroken(f"nginx answered {fetched.status}")
-    body = b""
-    for piece in fetched.pieces():
-        body += piece
-        if len(body) > MAX_PLAYLIST:
-            raise UpstreamBroken(f"the playlist is larger than {MAX_PLAYLIST} bytes")
-    if not body.startswith(PLAYLIST):
-        raise UpstreamBroken("nginx answered something else than a playlist")
-    return body.decode("utf-8", "replace")
 
 
 def _broken(error: Exception) -> Unavailable:

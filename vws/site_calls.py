@@ -6,20 +6,21 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import gevent
 import requests
-from requests.adapters import HTTPAdapter
 
 from vws.errors import Unavailable
+from vws.plain_http import plain_session, read_at_most
 
 __all__ = ["SiteCalls", "decode"]
 
 MAX_ANSWER = 65_536
 """Bytes of an answer that are read at most."""
 
+HOSTS = 64
+"""Sites to which connections are kept."""
 
 SHARE = 3
 """Calls of one site that may wait for each place that is free: it alone takes three quarters of them."""
@@ -37,12 +38,7 @@ class SiteCalls:
         self._timeout = timeout
         self._free = at_once
         self._waiting: Counter[str] = Counter()
-        self._http = requests.Session()
-        self._http.trust_env = False  # no .netrc of the server's user goes to a customer's site
-        self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # nor one user's cookies
-        adapter = HTTPAdapter(pool_connections=64, pool_maxsize=at_once)
-        self._http.mount("http://", adapter)
-        self._http.mount("https://", adapter)
+        self._http = plain_session(at_once=at_once, hosts=HOSTS)
 
     def post(
         self, url: str, *, form: Mapping[str, str] | None = None, payload: Any = None
@@ -75,18 +71,11 @@ class SiteCalls:
                 del self._waiting[url]
 
     def _post(self, url: str, form: Mapping[str, str] | None, payload: Any) -> tuple[int, bytes]:
+        too_large = Unavailable(f"the {self._site}'s answer is larger than {MAX_ANSWER} bytes")
         with self._http.post(
             url, data=form, json=payload, timeout=self._timeout, allow_redirects=False, stream=True
         ) as answer:
-            return answer.status_code, self._read(answer)
-
-    def _read(self, answer: requests.Response) -> bytes:
-        body = b""
-        for chunk in answer.iter_content(8192):
-            body += chunk
-            if len(body) > MAX_ANSWER:
-                raise Unavailable(f"the {self._site}'s answer is larger than {MAX_ANSWER} bytes")
-        return body
+            return answer.status_code, read_at_most(answer, MAX_ANSWER, too_large)
 
 
 def decode(body: bytes) -> dict[str, Any] | None:
