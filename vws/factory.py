@@ -42,6 +42,8 @@ from vws.readiness import Readiness
 from vws.reload import Reloader
 from vws.rooms import Rooms
 from vws.rtmp import Rtmp
+from vws.rtmp_news import RtmpNews
+from vws.rtmp_upkeep import RtmpUpkeep
 from vws.signaling import Signaling
 from vws.state.base import LiveState, StateLimits
 from vws.state.memory import MemoryState
@@ -86,18 +88,10 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
     sites = StreamSites(timeout=SITE_TIMEOUT, at_once=config.max_logins)
     questions = FailedAttempts(config.auth_rate_limit, window=QUESTIONS_WINDOW)
     access = StreamAccess(accounts, sites, guesses=attempts, questions=questions)
-    rtmp = Rtmp(
-        state,
-        accounts,
-        access=access,
-        notices=Notices(state, accounts, sites=sites, spawn=gevent.spawn, clock=_now),
-        announcer=announcer,
-        deliver=server.deliver,
-        stat=NginxStat(config.nginx_stat, timeout=NGINX_TIMEOUT),
-        hls_path=config.nginx_hls_path,
-        clock=_now,
-        shared_channels=config.shared_channels,
-    )
+    notices = Notices(state, accounts, sites=sites, spawn=gevent.spawn, clock=_now)
+    news = RtmpNews(announcer, deliver=server.deliver, notices=notices, clock=_now)
+    stat = NginxStat(config.nginx_stat, timeout=NGINX_TIMEOUT)
+    upkeep = RtmpUpkeep(state, accounts, stat=stat, news=news, notices=notices, clock=_now)
     reloader = Reloader(accounts, gatekeeper, drop=server.drop)
     app = _flask(config)
     services = http.Services(
@@ -114,11 +108,11 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
         clock=_now,
         started_at=_now(),
         hls=_hls(config, state, access) if config.nginx_host else None,
-        rtmp=rtmp if config.nginx_host else None,
+        rtmp=_rtmp(config, state, access, news=news) if config.nginx_host else None,
     )
     http.register(app, services)
     socketio = _mount(app, server, config)
-    _start(config, reloader, state, rtmp)
+    _start(config, reloader, state, upkeep)
     return app, socketio
 
 
@@ -173,6 +167,17 @@ def _hls(config: Config, state: LiveState, access: StreamAccess) -> Hls:
         access=access,
         files=NginxFiles(config.nginx_host, config.nginx_key, timeout=NGINX_TIMEOUT),
         clock=_now,
+    )
+
+
+def _rtmp(config: Config, state: LiveState, access: StreamAccess, *, news: RtmpNews) -> Rtmp:
+    return Rtmp(
+        state,
+        access=access,
+        news=news,
+        hls_path=config.nginx_hls_path,
+        clock=_now,
+        shared_channels=config.shared_channels,
     )
 
 
@@ -266,14 +271,14 @@ def _ready(database: Any, accounts: AccountDirectory) -> dict[str, str]:
     return {"database": problem, "accounts": "" if accounts.loaded else "not loaded yet"}
 
 
-def _start(config: Config, reloader: Reloader, state: LiveState, rtmp: Rtmp) -> None:
+def _start(config: Config, reloader: Reloader, state: LiveState, upkeep: RtmpUpkeep) -> None:
     """Load the accounts, and go on trying beside everything else when the database is down."""
     with suppress(Unavailable):
         reloader.reload()
     gevent.spawn(reloader.reload_until_loaded, lambda: gevent.sleep(config.account_retry))
     gevent.spawn(_sweep, state)
     if config.nginx_host:
-        gevent.spawn(_look_after, rtmp, min(config.nginx_update_interval, LOOK_AFTER_RTMP_EVERY))
+        gevent.spawn(_look_after, upkeep, min(config.nginx_update_interval, LOOK_AFTER_RTMP_EVERY))
 
 
 def _sweep(state: LiveState) -> None:
@@ -282,7 +287,7 @@ def _sweep(state: LiveState) -> None:
         state.sweep(when=_now())
 
 
-def _look_after(rtmp: Rtmp, seconds: int) -> None:
+def _look_after(upkeep: RtmpUpkeep, seconds: int) -> None:
     while True:
         gevent.sleep(seconds)
-        rtmp.look_after()
+        upkeep.look_after()

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from vws import logs
-from vws.accounts import AccountDirectory
-from vws.announce import Announcer, Outgoing
 from vws.claims import Clock
 from vws.core.accounts import Account
 from vws.core.attempts import TooManyAttempts
 from vws.core.channels import SHARED
-from vws.core.commands import StreamParams
-from vws.core.facts import Fact
 from vws.core.rtmp import RtmpClient, RtmpKind
 from vws.core.wire import listings
 from vws.core.wire.nginx import NginxCall
 from vws.errors import NotFound, Refused, Unavailable
-from vws.nginx_stat import NginxStat
-from vws.notices import Notices
-from vws.state.base import LiveState, RtmpView
+from vws.rtmp_news import RtmpNews
+from vws.state.base import LiveState
 from vws.stream_access import Refusals, StreamAccess, StreamRequest
 from vws.stream_sites import Use
 
 __all__ = ["Rtmp"]
 
+ENTERED = {RtmpKind.PUBLISH: "rtmp-publish", RtmpKind.PLAY: "rtmp-play"}
+LEFT = {RtmpKind.PUBLISH: "rtmp-publish-done", RtmpKind.PLAY: "rtmp-play-done"}
 USES = {RtmpKind.PUBLISH: Use.BROADCAST, RtmpKind.PLAY: Use.PLAYBACK}
-
 
 Asker = tuple[RtmpKind, str]
 """What somebody wants who is not in yet, and nginx's number of the connection."""
@@ -45,28 +39,19 @@ class Rtmp:
     def __init__(
         self,
         state: LiveState,
-        accounts: AccountDirectory,
         *,
         access: StreamAccess,
-        notices: Notices,
-        announcer: Announcer,
-        deliver: Callable[[Iterable[Outgoing]], None],
-        stat: NginxStat,
+        news: RtmpNews,
         hls_path: str,
         clock: Clock,
         shared_channels: bool = False,
     ) -> None:
         self._state = state
-        self._accounts = accounts
         self._access = access
-        self._notices = notices
-        self._announcer = announcer
-        self._deliver = deliver
-        self._stat = stat
+        self._news = news
         self._hls_path = hls_path
         self._clock = clock
         self._shared_channels = shared_channels
-        self._measures = True
         self._refusals = Refusals(refused="rtmp-refused", broken="rtmp-failed")
         self._entering: dict[Asker, bool] = {}  # whether they have gone in the meantime
 
@@ -92,17 +77,7 @@ class Rtmp:
             self._entering[asker] = True
         with suppress(NotFound):
             facts = self._state.leave_rtmp(client)
-            _log(f"rtmp-{kind.value}-done", client)
-            self._changed(client, facts)
-
-    def look_after(self) -> None:
-        """Take out those nginx forgot, measure those who publish, and repeat what sites are told."""
-        for client, facts in self._state.expire_rtmp(when=self._clock()):
-            _log("rtmp-gone", client)
-            self._changed(client, facts)
-        if self._state.rtmp_streams():
-            self._measure()
-        self._notices.repeat()
+            self._news.tell(LEFT[kind], client, facts)
 
     def _enter(self, call: NginxCall, kind: RtmpKind) -> None:
         account = self._admit_if_there(call, kind)
@@ -110,8 +85,7 @@ class Rtmp:
         if kind is RtmpKind.PUBLISH:
             self._make_folder(account)
         facts = self._state.enter_rtmp(client, account=account, when=self._clock())
-        _log(f"rtmp-{kind.value}", client, address=call.address)
-        self._changed(client, facts)
+        self._news.tell(ENTERED[kind], client, facts, address=call.address)
 
     def _renew(self, call: NginxCall, kind: RtmpKind) -> None:
         try:
@@ -159,31 +133,6 @@ class Rtmp:
         except OSError as error:
             raise Unavailable(f"the account's folder for HLS: {error.strerror}") from error
 
-    def _measure(self) -> None:
-        try:
-            found = self._stat.publishers()
-        except Unavailable as failure:
-            if self._measures:  # once, until it works again
-                logs.event("nginx-stat-failed", level=logging.WARNING, reason=failure.message)
-            self._measures = False
-            return
-        self._measures = True
-        for stream in self._state.rtmp_streams():
-            params = found.get((f"{stream.account}/{stream.name}", stream.client_id))
-            account = self._accounts.by_label(stream.account)
-            if params is not None and params.rate and account is not None:
-                self._weigh(account, stream, params)
-
-    def _weigh(self, account: Account, stream: RtmpView, params: StreamParams) -> None:
-        issues = self._state.measure_rtmp(stream.name, params, account=account)
-        if issues:
-            logs.event("rtmp-dismissed", account=account.label, stream=stream.name, reason=", ".join(issues))
-
-    def _changed(self, client: RtmpClient, facts: list[Fact]) -> None:
-        self._deliver(self._announcer.tell(facts, when=self._clock()))
-        if client.kind is RtmpKind.PUBLISH:
-            self._notices.changed(client.account)
-
     @contextmanager
     def _telling(self, call: NginxCall, kind: RtmpKind) -> Iterator[None]:
         """Say in the log why somebody is refused, or cannot be judged."""
@@ -201,7 +150,3 @@ def _request(call: NginxCall, kind: RtmpKind) -> StreamRequest:
 
 def _hls_address(account: str, stream: str) -> str:
     return f"/hls/{quote(account, safe='')}/{quote(stream, safe='')}/index.m3u8"
-
-
-def _log(name: str, client: RtmpClient, address: str | None = None) -> None:
-    logs.event(name, account=client.account, stream=client.stream, client=client.client_id, address=address)
