@@ -184,6 +184,15 @@ def test_callbacks_in_http_1_0_are_answered(server: Server) -> None:
             raw.all()
 
 
+def test_who_plays_cannot_publish_on_the_same_connection(server: Server) -> None:
+    assert call(server, "on_play", "Acme/Stage", "pin=out").ok
+    refusal = call(server, "on_publish", "Acme/Balcony", "pin=1234")
+    assert (refusal.status_code, refusal.text) == (403, "One connection carries one stream.")
+    assert server.api("/stats")["Acme"]["connections"] == 1
+    assert call(server, "on_play_done", "Acme/Stage").ok
+    assert call(server, "on_publish", "Acme/Balcony", "pin=1234").ok
+
+
 PASSES = [
     ("on_publish", "pin=1234"),
     ("on_publish", "token=Acme-token"),
@@ -357,7 +366,7 @@ def test_slow_sites_refuse_after_5_seconds_or_stop_nothing_and_keep_nobody_else_
         assert started - began < 2
         alice = clients.token(server=server)
         assert alice.call("subscribe", "Alice", "Lobby")["ok"]
-        assert call(server, "on_publish", "Acme/Stage", "pin=1234").ok
+        assert call(server, "on_publish", "Acme/Stage", "pin=1234", client=4).ok
         assert call(server, "on_update", "Told/Stage", "pin=in").ok
         assert time.monotonic() - started < 2
         assert waiting.status() == 403

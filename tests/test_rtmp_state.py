@@ -110,6 +110,18 @@ def test_a_publisher_that_owes_updates_can_be_replaced(state: LiveState) -> None
         state.renew_rtmp(client(1), when=2 * UPDATE)
 
 
+def test_a_connection_carries_one_stream(state: LiveState) -> None:
+    """Nginx speaks of the newest only: the other would count no more, and go on."""
+    enter(state, player(1))
+    for second in (client(1), client(1, "Balcony"), player(1, "Balcony")):
+        assert refused(state, lambda: enter(state, second, when=UPDATE)).code == "one-stream"  # noqa: B023
+    elsewhere = replace(player(1, "Balcony"), address="192.0.2.1")  # nginx was restarted, and counts anew
+    enter(state, elsewhere, when=UPDATE)
+    enter(state, client(1, "Cellar"), when=2 * UPDATE)  # the first has been silent since
+    state.leave_rtmp(player(1))
+    enter(state, player(1), when=20 * UPDATE)
+
+
 def test_clients_go_with_the_third_update_they_miss(state: LiveState) -> None:
     enter(state, client(1))
     enter(state, player(2))

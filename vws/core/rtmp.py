@@ -24,6 +24,7 @@ class RtmpKind(StrEnum):
 class RtmpClient:
     """One connection to nginx and its stream; ``client_id`` is nginx's number of the connection.
 
+    ``address`` is whose it is: another nginx, started anew, gives the same numbers to others.
     ``token`` is the account's when it was let in, ``room`` where the stream is shown, ``shown`` what is told
     of it there and in lists.
     """

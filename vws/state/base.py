@@ -195,7 +195,10 @@ class LiveState(Protocol):
         """Carry out a moderator's action; raise `Refused`."""
 
     def enter_rtmp(self, client: RtmpClient, *, account: Account, when: int) -> list[Fact]:
-        """Count an RTMP client; raise `Unfit` over the plan, `Refused` for a stream that is live."""
+        """Count an RTMP client.
+
+        Raises `Unfit` over the plan, `Refused` for a stream that is live, or a connection that has a stream.
+        """
 
     def renew_rtmp(self, client: RtmpClient, *, when: int) -> None:
         """Note that the client is there; raise `NotFound` for an unknown one, `Refused` if it has to go."""

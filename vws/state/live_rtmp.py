@@ -22,7 +22,7 @@ GONE_AFTER = 3.5
 """Updates that nginx owes of a client until it is gone: three are missed, and the third is overdue."""
 
 HELD_FOR = 1.5
-"""Updates that a publisher may owe and still keep its stream from another."""
+"""Updates that a client may owe and still keep its stream, or its connection, from another."""
 
 
 class LiveRtmp:
@@ -43,13 +43,18 @@ class LiveRtmp:
     # --- coming and going ---
 
     def enter(self, client: RtmpClient, account: Account, when: int) -> list[Fact]:
-        """Count a client that was let in; raise `Unfit` over the plan, `Refused` where another is live."""
+        """Count a client that was let in.
+
+        Raises `Unfit` over the plan, `Refused` where another is live, or where the connection has a stream.
+        """
         stream = self._streams.get((client.account, client.stream))
         stream = stream or RtmpStream(client.account, client.scope, client.stream, account.scope)
         own = stream.seat(client)
         if own is not None:
             own.client, own.seen = replace(own.client, token=client.token), when
             return []
+        if self._has_stream(client, when):
+            raise Refused("One connection carries one stream.", code="one-stream")
         if client.kind is RtmpKind.PLAY:
             return self._play(stream, client, account, when)
         return self._publish(stream, client, account, when)
@@ -79,10 +84,21 @@ class LiveRtmp:
         silent = [seat.client for stream in self.all() for seat in stream.seats if seat.seen < limit]
         return [(client, self.leave(client)) for client in silent]
 
+    def _has_stream(self, client: RtmpClient, when: int) -> bool:
+        """Say whether a newcomer's connection has a stream already: nginx would speak of the newest only."""
+        wanted = (client.client_id, client.address)
+        seats = [seat for stream in self.all() for seat in stream.seats]
+        found = [seat for seat in seats if (seat.client.client_id, seat.client.address) == wanted]
+        return any(self._lives(seat, when) for seat in found)
+
+    def _lives(self, seat: RtmpSeat, when: int) -> bool:
+        """Say whether there may be life in a client, though nginx may have been killed."""
+        return when - seat.seen <= HELD_FOR * self._update
+
     def _rival(self, stream: RtmpStream, when: int) -> RtmpSeat | None:
         """Return the publisher that a newcomer replaces; raise `Refused` while there may be life in it."""
         live = stream.publisher
-        if live is not None and when - live.seen <= HELD_FOR * self._update:
+        if live is not None and self._lives(live, when):
             raise Refused("Stream is already live.", code="held")
         return live
 
