@@ -14,8 +14,12 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.conftest import Clients, MakeServer, finishing
 from tests.support.client import ConnectRefused
+from tests.support.raw_site import raw_site
 from tests.support.server import Server, row, until
+from tests.test_hls_upstream import PLAYLIST
+from tests.test_hls_upstream import ok as served
 from tests.test_http_api import KEY, STREAM, ok
+from tests.test_nginx_stat import PAGE
 from vws import __version__
 from vws.config import Config
 from vws.factory import create_app
@@ -49,12 +53,22 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
 def busy(start_server: MakeServer) -> Iterator[Server]:
     """Return a production server where everything the API can show is going on."""
     accounts = [row("Acme", plan=PLAN), row("Shop"), row("Odd", roomOwner="perhaps")]
-    server = start_server(VWS_ENV="production", API_KEY=KEY, accounts=accounts)
-    server.sql("INSERT INTO accounts (name, token, properties, created) VALUES ('Broken', 'b', '{', 0)")
-    clients = Clients(lambda: server)
-    with finishing([server]), contextlib.closing(clients):
-        fill(clients)
-        yield server
+    with raw_site() as files, raw_site() as statistics:
+        files.answer, statistics.answer = served(PLAYLIST), served(PAGE)
+        server = start_server(
+            VWS_ENV="production",
+            API_KEY=KEY,
+            NGINX_HOST=files.url.removesuffix("/login"),
+            NGINX_STAT=statistics.url,
+            NGINX_UPDATE_INTERVAL="300",
+            accounts=accounts,
+        )
+        server.sql("INSERT INTO accounts (name, token, properties, created) VALUES ('Broken', 'b', '{', 0)")
+        clients = Clients(lambda: server)
+        with finishing([server]), contextlib.closing(clients):
+            fill(clients)
+            broadcast(server)
+            yield server
 
 
 def fill(clients: Clients) -> None:
@@ -70,14 +84,19 @@ def fill(clients: Clients) -> None:
     ok(charlie, "roomMessage", {"room": "Hall", "message": "hello"})
 
 
+def broadcast(server: Server) -> None:
+    """Have nginx say that a stream is live."""
+    assert server.post("/nginx/on_publish", b"clientid=3&name=Acme/Stage&token=Acme-token", apikey=KEY).ok
+
+
 @pytest.fixture(scope="module")
 def document(busy: Server) -> Any:
     return busy.api("/openapi.json")
 
 
-def check(answer: requests.Response, document: Any, path: str) -> Any:
+def check(answer: requests.Response, document: Any, path: str, method: str = "get") -> Any:
     """Hold an answer against its description; return its JSON, or its text."""
-    described = document["paths"][path]["get"]["responses"][str(answer.status_code)]
+    described = document["paths"][path][method]["responses"][str(answer.status_code)]
     if "$ref" in described:
         described = document["components"]["responses"][described["$ref"].rpartition("/")[2]]
     media_type = answer.headers["Content-Type"].partition(";")[0]
@@ -149,6 +168,13 @@ def test_the_busy_server_shows_everything_that_is_described(busy: Server, docume
     kinds = {peer["type"] for _, peers in status["connections"] for peer in peers.values()}
     assert kinds == {"broadcaster", "player"}
     assert len(status["webrtc"]) == 2
+    measured = schemas["RtmpStream"]["properties"].keys() | schemas["RtmpChannel"]["properties"].keys()
+    until(lambda: rtmp(busy)[0][1].keys() == measured, what="the stream to be measured")
+    assert busy.get("/hls/Acme/Stage/index.m3u8", token="Acme-token").ok
+    ((name, stream),) = check(busy.get("/status", apikey=KEY), document, "/status")["rtmp"]
+    assert (name, stream["width"]) == ("Stage", 640)
+    assert stream["viewers"]
+    assert [name, stream] in check(busy.get("/channels", apikey=KEY), document, "/channels")
     (room,) = busy.get("/rooms", apikey=KEY).json()
     assert room["participants"]
     assert room["streams"]
@@ -157,11 +183,43 @@ def test_the_busy_server_shows_everything_that_is_described(busy: Server, docume
     assert reload["warnings"]
 
 
+def rtmp(server: Server) -> Any:
+    return server.get("/status", apikey=KEY).json()["rtmp"]
+
+
+def test_what_nginx_gets_is_as_described(busy: Server, make_server: MakeServer, document: Any) -> None:
+    right, wrong = b"clientid=9&name=Acme/Balcony&token=Acme-token", b"clientid=9&name=Acme"
+    elsewhere = make_server()
+    for path in POSTED:
+        for answer, status in (
+            (busy.post(path, right, apikey=KEY), 200),
+            (busy.post(path, wrong, apikey=KEY), 403),
+            (busy.post(path, right), 401),
+            (elsewhere.post(path, right), 404),
+        ):
+            assert answer.status_code == status
+            check(answer, document, path, "post")
+
+
+def test_what_viewers_get_is_as_described(busy: Server, make_server: MakeServer, document: Any) -> None:
+    path = "/hls/Acme/Stage/index.m3u8"
+    session = busy.get(path, token="Acme-token").text.rpartition("session=")[2].strip()
+    for answer, status in (
+        (busy.get(path, session=session), 200),
+        (busy.get("/hls/Acme/Stage/0.ts", session=session), 200),
+        (busy.get(path, token="wrong"), 403),
+        (make_server().get(path), 404),
+    ):
+        assert answer.status_code == status
+        check(answer, document, HLS_PATH)
+
+
 def test_what_an_owner_gets_is_as_described(busy: Server, document: Any) -> None:
     status = check(busy.get("/status", token="Acme-token"), document, "/status")
     assert set(status) == set(document["components"]["schemas"]["AccountStatus"]["properties"])
     assert status["plan"] == PLAN
     assert status["webrtc"] == {"Lobby": STREAM}
+    assert set(status["rtmp"]) == {"Stage"}
     assert "stats" not in check(busy.get("/status", token="Shop-token"), document, "/status")
 
 
