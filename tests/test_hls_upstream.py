@@ -1,4 +1,4 @@
-"""HLS through the server when nginx is gone, slow, or says what it should not; and sessions over time."""
+"""HLS through the server when nginx is gone, slow, or says what it should not."""
 
 from __future__ import annotations
 
@@ -17,17 +17,9 @@ from tests.conftest import MakeServer, finishing
 from tests.support.raw_site import RawSite
 from tests.support.raw_site import raw_site as run_raw_site
 from tests.support.server import Runner, Server, row, until
-from vws.accounts import AccountDirectory
-from vws.config import Config
-from vws.core.account_rows import Rows
-from vws.core.attempts import FailedAttempts
 from vws.core.hls import INDEX, HlsFile
 from vws.errors import Unavailable
-from vws.hls import Denied, Hls
 from vws.nginx_files import NginxFiles
-from vws.state.memory import MemoryState
-from vws.stream_access import StreamAccess
-from vws.stream_sites import StreamSites
 
 PLAYLIST = "#EXTM3U\n#EXTINF:1.0,\n0.ts\n"
 PATH = "/hls/Acme/Stage/index.m3u8"
@@ -303,71 +295,6 @@ def test_playlists_are_fetched_while_pieces_have_all_their_places(upstream: RawS
     assert files.playlist(HlsFile("Acme", "Stage", INDEX), viewer="b") == PLAYLIST
     fetched.close()
     files.open(piece, viewer="b", method="GET", headers={}).close()
-
-
-# --- sessions over time ---
-
-
-class Watcher:
-    """The use case with a clock of the test's own."""
-
-    def __init__(self, host: str) -> None:
-        self.now = 0
-        self.state = MemoryState()
-        accounts = AccountDirectory(Config.from_env({"STATIC_TOKEN": TOKEN}), lambda: Rows((), ()))
-        self.hls = Hls(
-            self.state,
-            access=StreamAccess(
-                accounts,
-                StreamSites(timeout=5, at_once=1),
-                guesses=FailedAttempts(0),
-                questions=FailedAttempts(0),
-            ),
-            files=NginxFiles(host, "", timeout=5),
-            clock=lambda: self.now,
-        )
-
-    def open(self) -> str:
-        playlist = self.hls.open(f"_static/Stage/{INDEX}", token=TOKEN, pin="", address="")
-        return playlist.rpartition("session=")[2].strip()
-
-    def playlist(self, session: str) -> str:
-        return self.hls.playlist(f"_static/Stage/{INDEX}", session)
-
-
-@pytest.fixture
-def watcher(upstream: RawSite) -> Watcher:
-    return Watcher(upstream.url.removesuffix("/login"))
-
-
-def test_a_session_ends_after_30_seconds_of_silence(watcher: Watcher) -> None:
-    session = watcher.open()
-    for _ in range(5):
-        watcher.now += 29_999
-        assert f"0.ts?session={session}" in watcher.playlist(session)
-    assert watcher.state.usage()["_static"].players == 1
-    watcher.now += 30_000
-    with pytest.raises(Denied, match=r"^Forbidden$"):
-        watcher.playlist(session)
-    assert watcher.state.usage() == {}
-
-
-def test_who_takes_a_large_piece_is_not_silent(watcher: Watcher) -> None:
-    session = watcher.open()
-    pieces = watcher.hls.watched("_static/Stage/0.ts", session, iter([b"a"] * 5))
-    for _ in range(5):
-        assert next(pieces) == b"a"
-        watcher.now += 20_000
-    assert watcher.playlist(session)
-
-
-def test_who_stops_taking_it_is(watcher: Watcher) -> None:
-    session = watcher.open()
-    pieces = watcher.hls.watched("_static/Stage/0.ts", session, iter([b"a"] * 5))
-    next(pieces)
-    watcher.now += 30_000
-    with pytest.raises(ConnectionAbortedError):
-        next(pieces)
 
 
 def test_an_account_that_is_suspended_loses_its_viewers(server: Server, upstream: RawSite) -> None:

@@ -17,15 +17,7 @@ from tests.conftest import Clients, MakeServer, finishing
 from tests.support.raw import Raw, request
 from tests.support.raw_site import RawSite, json_answer, raw_site
 from tests.support.server import Server, row, until
-from vws.accounts import AccountDirectory
-from vws.config import Config
-from vws.core.account_rows import AccountRow, Rows
-from vws.core.rtmp import RtmpClient, RtmpKind
 from vws.http.routes import CALLBACKS
-from vws.notices import Notices
-from vws.state.base import StateLimits
-from vws.state.memory import MemoryState
-from vws.stream_sites import StreamSites
 
 PATHS = [route.path for route in CALLBACKS]
 KEY = "key"
@@ -462,6 +454,7 @@ def test_the_notify_site_disconnects_nobody_who_came_after_its_question(
     site.answer, site.pace = json_answer(200, {}), 0  # of the notices that follow
     assert call(server, "on_publish_done", "Told/Stage").ok
     assert call(server, "on_publish", "Told/Stage", "pin=in", client=4).ok
+    assert len(site.calls) == 1  # the site hears one notice after another
     until(lambda: len(site.calls) == 2, what="the second notice, so the first was answered")
     assert call(server, "on_update", "Told/Stage", "pin=in", client=4).ok
     end_told(server, site, client=4)
@@ -483,47 +476,3 @@ def test_a_notify_site_that_is_broken_stops_no_stream(server: Server, site: RawS
     assert call(server, "on_update", "Told/Stage", "pin=in").ok
     site.answer = json_answer(200, {})
     end_told(server, site)
-
-
-def test_notices_are_repeated_every_30_seconds_and_when_they_were_not_heard(site: RawSite) -> None:
-    now = 0
-    state = MemoryState(StateLimits())
-    properties = json.dumps({"notifyUrl": site.url})
-    rows = Rows(accounts=(AccountRow(1, "Told", "Told-token", properties),))
-    accounts = AccountDirectory(Config(), lambda: rows)
-    accounts.reload()
-    owner = accounts.by_name("Told")
-    assert owner is not None
-    notices = Notices(
-        state,
-        accounts,
-        sites=StreamSites(timeout=5, at_once=10),
-        spawn=lambda act, *args: act(*args),
-        clock=lambda: now,
-    )
-    client = RtmpClient("Told", "Told", "Stage", RtmpKind.PUBLISH, "1")
-    state.enter_rtmp(client, account=owner, when=0)
-    notices.repeat()
-    assert told(site) == []
-    now = 30_000
-    notices.repeat()
-    notices.repeat()
-    assert [list(streams) for streams in told(site)] == [["Stage"]]
-
-    state.leave_rtmp(client)
-    site.answer = json_answer(500, {})
-    notices.changed("Told")
-    site.answer = json_answer(200, {})
-    now = 60_000
-    notices.repeat()
-    now = 90_000
-    notices.repeat()
-    assert told(site)[1:] == [{}, {}]
-
-    site.answer = json_answer(500, {})
-    notices.changed("Told")
-    site.answer = json_answer(200, {})
-    notices.changed("Told")
-    now = 120_000
-    notices.repeat()  # it was heard in the meantime
-    assert len(site.bodies) == 5
