@@ -13,6 +13,7 @@ from vws.config import Config
 from vws.core.account_rows import Rows
 from vws.core.attempts import FailedAttempts
 from vws.core.hls import INDEX
+from vws.errors import Greedy
 from vws.hls import Denied, Hls
 from vws.nginx_files import NginxFiles
 from vws.state.memory import MemoryState
@@ -70,6 +71,20 @@ def test_a_session_ends_after_30_seconds_of_silence(watcher: Watcher) -> None:
     with pytest.raises(Denied, match=r"^Forbidden$"):
         watcher.playlist(session)
     assert watcher.state.usage() == {}
+
+
+def test_a_session_serves_one_player(watcher: Watcher) -> None:
+    session = watcher.open()
+    for _ in range(100):  # as much as fills a player's buffer
+        watcher.playlist(session)
+    with pytest.raises(Greedy):
+        watcher.playlist(session)
+    for _ in range(60):
+        watcher.now += 200
+        watcher.playlist(session)
+    with pytest.raises(Greedy):
+        watcher.playlist(session)
+    watcher.playlist(watcher.open())
 
 
 def test_who_takes_a_large_piece_is_not_silent(watcher: Watcher) -> None:

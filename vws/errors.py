@@ -7,7 +7,7 @@ status codes, the command line into an exit code.
 
 from __future__ import annotations
 
-__all__ = ["BadInput", "ConfigError", "NotFound", "Refused", "Unavailable", "VWSError"]
+__all__ = ["BadInput", "ConfigError", "Greedy", "NotFound", "Refused", "Unavailable", "VWSError"]
 
 
 class VWSError(Exception):
@@ -32,6 +32,15 @@ class Refused(VWSError):
     """What arrived is well formed and not allowed: a plan, a role, a rule says no."""
 
     code = "refused"
+
+
+class Greedy(Refused):
+    """Somebody who may have it asks for too much at once."""
+
+    code = "too-many-requests"
+
+    def __init__(self) -> None:
+        super().__init__("Too many requests at once")
 
 
 class NotFound(VWSError):

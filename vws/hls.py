@@ -12,7 +12,7 @@ from vws import logs
 from vws.core.accounts import Account
 from vws.core.attempts import TooManyAttempts
 from vws.core.hls import INDEX, HlsFile, parse_path, playlist_for, rewrite
-from vws.errors import NotFound, Refused, Unavailable
+from vws.errors import Greedy, NotFound, Refused, Unavailable
 from vws.nginx_files import Fetched, NginxFiles
 from vws.state.base import LiveState
 from vws.stream_access import NotLoaded, Refusals, StreamAccess, StreamRequest
@@ -72,12 +72,12 @@ class Hls:
 
     def playlist(self, path: str, session: str) -> str:
         """Return a playlist to somebody who has a session."""
-        file = self._keep(path, session)
+        file = self._found(path, session, self._state.serve_viewer)
         return rewrite(self._files.playlist(file, viewer=session), session)
 
     def piece(self, path: str, session: str, *, method: str, headers: Mapping[str, str]) -> Fetched:
         """Return nginx's answer for a file that is no playlist, to be closed by the caller."""
-        file = self._keep(path, session)
+        file = self._found(path, session, self._state.serve_viewer)
         return self._files.open(file, viewer=session, method=method, headers=headers)
 
     def watched(self, path: str, session: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -85,16 +85,18 @@ class Hls:
         for piece in pieces:
             yield piece
             try:
-                self._keep(path, session)
+                self._found(path, session, self._state.keep_viewer)
             except Denied:
                 raise ConnectionAbortedError("the viewer's session has ended") from None
 
-    def _keep(self, path: str, session: str) -> HlsFile:
-        """Find the file that the session opens."""
+    def _found(self, path: str, session: str, note: Callable[..., None]) -> HlsFile:
+        """Find the file that the session opens, and have the state note that its viewer is there."""
         file = _parse(path)
         try:
             account = self._access.account(file.account)
-            self._state.keep_viewer(session, file.stream, account=account, when=self._clock())
+            note(session, file.stream, account=account, when=self._clock())
+        except Greedy:
+            raise
         except (Refused, NotFound):
             raise Denied from None
         return file

@@ -14,10 +14,10 @@ import requests
 from gevent.lock import BoundedSemaphore
 
 from vws.core.hls import HlsFile
-from vws.errors import NotFound, Refused, Unavailable
+from vws.errors import Greedy, NotFound, Unavailable
 from vws.plain_http import PIECE, plain_session, read_at_most
 
-__all__ = ["Fetched", "Greedy", "NginxFiles", "UpstreamBroken", "UpstreamSlow"]
+__all__ = ["Fetched", "NginxFiles", "UpstreamBroken", "UpstreamSlow"]
 
 PIECES, PLAYLISTS = 3000, 1000
 """Answers of nginx that may be on their way to viewers at the same time.
@@ -46,15 +46,6 @@ class UpstreamSlow(Unavailable):
     """Nginx does not answer in time."""
 
     code = "upstream-slow"
-
-
-class Greedy(Refused):
-    """A viewer has too much on its way already."""
-
-    code = "too-many-requests"
-
-    def __init__(self) -> None:
-        super().__init__("Too many requests at once")
 
 
 class Fetched:

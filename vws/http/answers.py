@@ -12,9 +12,9 @@ from werkzeug.exceptions import HTTPException
 from vws.config import Config
 from vws.core.attempts import TooManyAttempts
 from vws.core.limits import Unfit
-from vws.errors import BadInput, NotFound, Refused, Unavailable, VWSError
+from vws.errors import BadInput, Greedy, NotFound, Refused, Unavailable, VWSError
 from vws.hls import Denied
-from vws.nginx_files import Greedy, UpstreamBroken, UpstreamSlow
+from vws.nginx_files import UpstreamBroken, UpstreamSlow
 
 __all__ = ["json_answer", "register_answers", "same_origin", "status_of", "text_answer"]
 

@@ -221,6 +221,9 @@ class LiveState(Protocol):
         Raises `Unfit` over the plan's viewers, `Unavailable` over the server's or the address's.
         """
 
+    def serve_viewer(self, session: str, stream: str, *, account: Account, when: int) -> None:
+        """Count a viewer's request; raise like `keep_viewer`, and `Greedy` beyond what a player asks for."""
+
     def keep_viewer(self, session: str, stream: str, *, account: Account, when: int) -> None:
         """Note that the viewer of this stream is there; raise `NotFound` when it is gone, or another's."""
 

@@ -186,6 +186,9 @@ class MemoryState:
     def open_viewer(self, session: str, stream: str, *, account: Account, address: str, when: int) -> None:
         self._viewers.admit(session, stream, account=account, address=address, when=when)
 
+    def serve_viewer(self, session: str, stream: str, *, account: Account, when: int) -> None:
+        self._viewers.serve(session, stream, account=account, when=when)
+
     def keep_viewer(self, session: str, stream: str, *, account: Account, when: int) -> None:
         self._viewers.keep(session, stream, account=account, when=when)
 

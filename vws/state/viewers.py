@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vws.core.accounts import Account
 from vws.core.address import network_of
 from vws.core.ledger import Ledger
 from vws.core.limits import Unfit
-from vws.errors import NotFound, Unavailable
+from vws.core.rate import Allowance, Rate
+from vws.errors import Greedy, NotFound, Unavailable
 from vws.state.base import StateLimits
 
 __all__ = ["Viewers"]
+
+REQUESTS = Rate(5, burst=100)
+"""What one player asks for at most: a playlist and a file a second, or all of its buffer at once."""
 
 
 @dataclass(slots=True)
@@ -21,6 +25,7 @@ class _Viewer:
     stream: str
     network: str
     seen: int
+    requests: Allowance = field(default_factory=lambda: Allowance(REQUESTS))
 
 
 class Viewers:
@@ -41,13 +46,12 @@ class Viewers:
         self._viewers[session] = viewer
         self._count(viewer, 1)
 
+    def serve(self, session: str, stream: str, *, account: Account, when: int) -> None:
+        if not self._keep(session, stream, account, when).requests.take(when / 1000):
+            raise Greedy
+
     def keep(self, session: str, stream: str, *, account: Account, when: int) -> None:
-        self.sweep(when)
-        viewer = self._viewers.get(session)
-        if viewer is None or (viewer.account, viewer.stream) != (account.label, stream):
-            raise NotFound("No such viewer.", code="no-such-viewer")
-        viewer.seen = when
-        self._viewers.move_to_end(session)
+        self._keep(session, stream, account, when)
 
     def sweep(self, when: int) -> None:
         """Forget who has been silent for too long; the order makes it cost what is forgotten."""
@@ -63,6 +67,15 @@ class Viewers:
 
     def by_stream(self) -> dict[str, dict[str, int]]:
         return {account: dict(streams) for account, streams in self._streams.items()}
+
+    def _keep(self, session: str, stream: str, account: Account, when: int) -> _Viewer:
+        self.sweep(when)
+        viewer = self._viewers.get(session)
+        if viewer is None or (viewer.account, viewer.stream) != (account.label, stream):
+            raise NotFound("No such viewer.", code="no-such-viewer")
+        viewer.seen = when
+        self._viewers.move_to_end(session)
+        return viewer
 
     def _find_room(self, network: str) -> None:
         if 0 < self._limits.viewers <= len(self._viewers):
