@@ -194,12 +194,16 @@ def test_a_piece_that_breaks_off_ends_the_viewers_connection(server: Server, ups
 
 
 class Faucet:
-    """Stands for nginx with a file without end; `sent` is how much of it was taken."""
+    """Stands for nginx with a file without end.
+
+    `sent` is how much of it was taken, `ended` is set when no more will be.
+    """
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self.sent = 0
+        self.ended = threading.Event()
 
     def serve(self) -> None:
         with contextlib.suppress(OSError):
@@ -212,8 +216,10 @@ class Faucet:
             while b".m3u8" in connection.recv(65_536):
                 connection.sendall(ok(PLAYLIST))
             connection.sendall(ok("", length=10**12))
-            while True:
-                self.sent += connection.send(b"x" * 65_536)
+            with contextlib.suppress(OSError):
+                while True:
+                    self.sent += connection.send(b"x" * 65_536)
+            self.ended.set()
 
     def settled(self) -> bool:
         """Tell whether nothing was taken for a while."""
@@ -246,10 +252,10 @@ def test_what_a_viewer_does_not_take_stays_with_nginx(make_server: MakeServer, f
         viewer.sendall(f"GET {PIECE}?session={session} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
         until(faucet.settled, what="nothing more to be taken")
         assert server.get("/health", timeout=1).ok
-        taken = faucet.sent
         assert memory(server) - before < 4_000_000
         viewer.recv(1000)
-    until(lambda: faucet.sent == taken or faucet.settled())
+        assert not faucet.ended.is_set()
+    assert faucet.ended.wait(10), "still being fetched though the viewer has gone"
     assert server.get("/health").ok
 
 
