@@ -39,6 +39,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "vws.config": SETTINGS,
     "vws.state": (*RULES, "vws.state"),
     "vws.db": RULES,
+    "vws.background": ("vws.logs",),
     "vws.ice": SETTINGS,
     "vws.ice_check": (*SETTINGS, "vws.core.ice", "vws.ice", "vws.logs"),
     "vws.ice_probe": ("vws.core.ice",),

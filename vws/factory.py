@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from vws import db, http
 from vws.accounts import AccountDirectory
 from vws.announce import Announcer
 from vws.auth import Gatekeeper
+from vws.background import repeat
 from vws.claims import Claims
 from vws.config import Config
 from vws.core import strict_json
@@ -116,7 +116,7 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
     )
     http.register(app, services)
     socketio = _mount(app, server, config)
-    _start(config, reloader, state, rtmp)
+    _start(config, reloader, accounts, state=state, rtmp=rtmp)
     return app, socketio
 
 
@@ -264,23 +264,18 @@ def _ready(database: Any, accounts: AccountDirectory) -> dict[str, str]:
     return {"database": problem, "accounts": "" if accounts.loaded else "not loaded yet"}
 
 
-def _start(config: Config, reloader: Reloader, state: LiveState, rtmp: Rtmp) -> None:
-    """Load the accounts, and go on trying beside everything else when the database is down."""
-    with suppress(Unavailable):
-        reloader.reload()
-    gevent.spawn(reloader.reload_until_loaded, lambda: gevent.sleep(config.account_retry))
-    gevent.spawn(_sweep, state)
+def _start(
+    config: Config, reloader: Reloader, accounts: AccountDirectory, *, state: LiveState, rtmp: Rtmp
+) -> None:
+    """Load the accounts, and begin with what is done beside everything else."""
+    reloader.try_to_reload()
+    again = partial(gevent.sleep, config.account_retry)
+    gevent.spawn(repeat, "reload", reloader.try_to_reload, sleep=again, done=lambda: accounts.loaded)
+    gevent.spawn(repeat, "sweep", partial(_sweep, state), sleep=partial(gevent.sleep, SWEEP_EVERY))
     if config.nginx_host:
-        gevent.spawn(_look_after, rtmp, min(config.nginx_update_interval, LOOK_AFTER_RTMP_EVERY))
+        seconds = min(config.nginx_update_interval, LOOK_AFTER_RTMP_EVERY)
+        gevent.spawn(repeat, "rtmp", rtmp.look_after, sleep=partial(gevent.sleep, seconds))
 
 
 def _sweep(state: LiveState) -> None:
-    while True:
-        gevent.sleep(SWEEP_EVERY)
-        state.sweep(when=_now())
-
-
-def _look_after(rtmp: Rtmp, seconds: int) -> None:
-    while True:
-        gevent.sleep(seconds)
-        rtmp.look_after()
+    state.sweep(when=_now())
