@@ -16,7 +16,16 @@ RULES = (*BASE, "vws.core")
 SETTINGS = (*BASE, "vws.config", "vws.readers")
 CONTRACT = "vws.state.base"
 ACCOUNTS = (*RULES, "vws.config", "vws.accounts")
-USE_CASE = (*ACCOUNTS, CONTRACT, "vws.ice", "vws.logs", "vws.announce", "vws.claims", "vws.signaling")
+USE_CASE = (
+    *ACCOUNTS,
+    CONTRACT,
+    "vws.announce",
+    "vws.claims",
+    "vws.clock",
+    "vws.ice",
+    "vws.logs",
+    "vws.signaling",
+)
 EDGE = (
     *USE_CASE,
     "vws.auth",
@@ -40,8 +49,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "vws.state": (*RULES, "vws.state"),
     "vws.db": RULES,
     "vws.background": ("vws.logs",),
+    "vws.clock": (),
     "vws.ice": SETTINGS,
-    "vws.ice_check": (*SETTINGS, "vws.core.ice", "vws.ice", "vws.logs"),
+    "vws.ice_check": (*SETTINGS, "vws.clock", "vws.core.ice", "vws.ice", "vws.logs"),
     "vws.ice_probe": ("vws.core.ice",),
     "vws.accounts": ACCOUNTS,
     "vws.announce": USE_CASE,
@@ -60,7 +70,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "vws.notices": (*USE_CASE, "vws.stream_sites"),
     "vws.rtmp": (*USE_CASE, "vws.nginx_stat", "vws.notices", "vws.stream_access", "vws.stream_sites"),
     "vws.hls": (*USE_CASE, "vws.nginx_files", "vws.stream_access", "vws.stream_sites"),
-    "vws.readiness": (),
+    "vws.readiness": ("vws.clock",),
     "vws.reload": (*USE_CASE, "vws.auth"),
     "vws.usage": (*USE_CASE, "vws.reload"),
     "vws.namespaces": (*EDGE, "vws.namespaces"),

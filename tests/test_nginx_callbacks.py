@@ -412,7 +412,7 @@ def test_notices_are_repeated_every_30_seconds_and_when_they_were_not_heard(site
         clock=lambda: now,
     )
     client = RtmpClient("Told", "Told", "Stage", RtmpKind.PUBLISH, "1")
-    state.enter_rtmp(client, account=owner, when=0)
+    state.enter_rtmp(client, account=owner, when=0, at=0)
     notices.repeat()
     assert told(site) == []
     now = 30_000

@@ -55,7 +55,9 @@ class Site:
         self, who: str, channel: str, params: StreamParams = HD, evict: frozenset[str] = NOBODY
     ) -> list[f.Fact]:
         command = Publish(who, channel, params)
-        return self.state.publish(who.lower(), command, account=self.of(who), when=self.now, evict=evict)
+        return self.state.publish(
+            who.lower(), command, account=self.of(who), when=self.now, at=self.now, evict=evict
+        )
 
     def subscribe(
         self, who: str, channel: str, evict: frozenset[str] = NOBODY, *, name: str = ""
@@ -67,12 +69,14 @@ class Site:
         """Let users join one after the other; return what the last one's joining led to."""
         facts: list[f.Fact] = []
         for who in users:
-            facts = self.state.join_room(who.lower(), room, account=self.of(who), when=self.now)
+            facts = self.state.join_room(who.lower(), room, account=self.of(who), when=self.now, at=self.now)
         return facts
 
     def show(self, who: str, stream: str, params: StreamParams = HD, *, room: str = "Lobby") -> list[f.Fact]:
         command = RoomPublish(room, stream, params)
-        return self.state.publish_in_room(who.lower(), command, account=self.of(who), when=self.now)
+        return self.state.publish_in_room(
+            who.lower(), command, account=self.of(who), when=self.now, at=self.now
+        )
 
     def view(
         self, session: str, stream: str = "Stage", *, plan: Plan = UNLIMITED, label: str = "Acme"
@@ -83,7 +87,9 @@ class Site:
         self.state.keep_viewer(session, stream, account=account(label), when=self.now)
 
     def act(self, who: str, action: Action, user: str = "", **more: Any) -> list[f.Fact]:
-        return self.state.moderate(who.lower(), RoomAction("Lobby", action, user, **more), when=self.now)
+        return self.state.moderate(
+            who.lower(), RoomAction("Lobby", action, user, **more), when=self.now, at=self.now
+        )
 
     def of(self, who: str) -> Account:
         return self.accounts[who.lower()]
@@ -186,7 +192,7 @@ def test_whoever_is_gone_can_do_nothing(site: Site) -> None:
         lambda: state.unsubscribe("alice", "Stage", when=now),
         lambda: state.leave_room("alice", "Lobby", when=now),
         lambda: state.unpublish_from_room("alice", "Lobby", "Stage", when=now),
-        lambda: state.post_message("alice", HI, when=now),
+        lambda: state.post_message("alice", HI, at=now),
         lambda: state.route("alice", "Stage", "Bob"),
         lambda: state.audience("alice", None),
     ]
@@ -407,7 +413,7 @@ def test_room_operations_that_are_refused_change_nothing(site: Site) -> None:
         (Refused, lambda: site.show("Bob", "Balcony")),
         (Refused, lambda: site.act("Bob", Action.LOCK)),
         (Refused, lambda: site.act("Alice", Action.LOCK)),
-        (Refused, lambda: state.post_message("bob", HI, when=now)),
+        (Refused, lambda: state.post_message("bob", HI, at=now)),
         (Refused, lambda: state.leave_room("bob", "Lobby", when=now)),
         (Refused, lambda: state.unpublish_from_room("bob", "Lobby", "Stage", when=now)),
         (NotFound, lambda: state.unpublish_from_room("alice", "Lobby", "Balcony", when=now)),
@@ -471,7 +477,7 @@ def test_empty_rooms_are_forgotten_in_time(make: Callable[..., Site]) -> None:
     site = make(history_ttl=1_000)
     site.arrive("Alice")
     site.join("Alice")
-    site.state.post_message("alice", HI, when=site.now)
+    site.state.post_message("alice", HI, at=site.now)
 
     def messages_after(pause: int) -> int:
         site.state.leave_room("alice", "Lobby", when=site.now)
@@ -492,7 +498,7 @@ def test_a_ban_is_kept_longer_than_the_chat(make: Callable[..., Site]) -> None:
     site.arrive("Bob", "Charlie")
     site.connect("mod", "Mod", account("Acme"), Role.MODERATOR)
     site.join("Mod")
-    site.state.post_message("mod", HI, when=site.now)
+    site.state.post_message("mod", HI, at=site.now)
     site.act("Mod", Action.MUTE, "Charlie")
     site.act("Mod", Action.BAN, "Bob", minutes=1)
     site.state.leave_room("mod", "Lobby", when=site.now)
@@ -502,7 +508,7 @@ def test_a_ban_is_kept_longer_than_the_chat(make: Callable[..., Site]) -> None:
     entered = site.join("Charlie")[0]
     assert isinstance(entered, f.RoomEntered)
     assert entered.messages == ()
-    site.state.post_message("charlie", HI, when=site.now)
+    site.state.post_message("charlie", HI, at=site.now)
     site.now += 1
     site.join("Bob")
 
@@ -584,7 +590,7 @@ def test_nothing_is_left_when_everybody_has_gone(site: Site) -> None:
     site.connect("anyone", None, account("Acme"))
     site.join("Alice", "Bob", "Charlie", room="Lobby")
     site.join("Alice", "Charlie", room="Kitchen")
-    site.state.join_room("second", "Lobby", account=account("Acme"), when=site.now)
+    site.state.join_room("second", "Lobby", account=account("Acme"), when=site.now, at=site.now)
     site.show("Alice", "Stage")
     site.show("Alice", "Stage", room="Kitchen")
     site.show("Charlie", "Balcony", room="Kitchen")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import gevent
 import peewee
 from flask import Flask
 
-from vws import db, http
+from vws import clock, db, http
 from vws.accounts import AccountDirectory
 from vws.announce import Announcer
 from vws.auth import Gatekeeper
@@ -88,12 +87,13 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
         accounts,
         access=access,
         attempts=attempts,
-        notices=Notices(state, accounts, sites=sites, spawn=gevent.spawn, clock=_now),
+        notices=Notices(state, accounts, sites=sites, spawn=gevent.spawn, clock=clock.steady),
         announcer=announcer,
         deliver=server.deliver,
         stat=NginxStat(config.nginx_stat),
         hls_path=config.nginx_hls_path,
-        clock=_now,
+        clock=clock.steady,
+        wall=clock.wall,
         shared_channels=config.shared_channels,
     )
     reloader = Reloader(accounts, gatekeeper, drop=server.drop)
@@ -106,11 +106,11 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
         attempts=attempts,
         counters=counters,
         ice=ice,
-        ice_check=IceCheck(ice, clock=_now),
+        ice_check=IceCheck(ice, clock=clock.steady),
         messages_sent=lambda: server.messages_sent,
-        ready=Readiness(partial(_ready, database, accounts), clock=_now),
-        clock=_now,
-        started_at=_now(),
+        ready=Readiness(partial(_ready, database, accounts), clock=clock.steady),
+        clock=clock.steady,
+        started_at=clock.steady(),
         hls=_hls(config, state, access, attempts=attempts) if config.nginx_host else None,
         rtmp=rtmp if config.nginx_host else None,
     )
@@ -125,10 +125,6 @@ def _read_accounts(database: Any) -> Rows:
     if isinstance(database, peewee.SqliteDatabase):
         db.migrate(database)
     return db.read_rows(database)
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _state_limits(config: Config) -> StateLimits:
@@ -158,7 +154,8 @@ def _gatekeeper(
         announcer=announcer,
         sites=sites(timeout=config.login_timeout, at_once=config.max_logins),
         attempts=attempts,
-        clock=_now,
+        clock=clock.steady,
+        wall=clock.wall,
         shared_channels=config.shared_channels,
         generic_refusals=config.extra_security and not config.development,
     )
@@ -170,7 +167,7 @@ def _hls(config: Config, state: LiveState, access: StreamAccess, *, attempts: Fa
         access=access,
         files=NginxFiles(config.nginx_host, config.nginx_key, timeout=NGINX_TIMEOUT),
         attempts=attempts,
-        clock=_now,
+        clock=clock.steady,
     )
 
 
@@ -184,7 +181,7 @@ def _tables(
     server: Server,
 ) -> dict[str, EventTable]:
     """Say which namespace takes which events; existing clients use `/` for all of them."""
-    claims = Claims(accounts, alive=server.answers, clock=_now)
+    claims = Claims(accounts, alive=server.answers, clock=clock.steady)
     signaling = Signaling(
         state,
         accounts,
@@ -192,10 +189,11 @@ def _tables(
         ice=ice,
         claims=claims,
         busy=server.is_busy,
-        clock=_now,
+        clock=clock.steady,
+        wall=clock.wall,
         enforce_sdp=config.enforce_sdp,
     )
-    rooms = Rooms(state, accounts, announcer=announcer, claims=claims, clock=_now)
+    rooms = Rooms(state, accounts, announcer=announcer, claims=claims, clock=clock.steady, wall=clock.wall)
     groups = {
         "/signaling": signaling_events(signaling),
         "/room": room_events(rooms),
@@ -278,4 +276,4 @@ def _start(
 
 
 def _sweep(state: LiveState) -> None:
-    state.sweep(when=_now())
+    state.sweep(when=clock.steady())

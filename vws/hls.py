@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from vws import logs
+from vws.clock import Clock
 from vws.core.accounts import Account
 from vws.core.attempts import FailedAttempts
 from vws.core.hls import INDEX, HlsFile, parse_path, playlist_for, rewrite
@@ -48,7 +49,7 @@ class Hls:
         access: StreamAccess,
         files: NginxFiles,
         attempts: FailedAttempts,
-        clock: Callable[[], int],
+        clock: Clock,
     ) -> None:
         self._state = state
         self._access = access

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import gevent
 from gevent import socket
 
 from vws import logs
+from vws.clock import Clock
 from vws.config import SETTINGS
 from vws.core.ice import IceReport, IceResult, IceURL
 from vws.ice import IceServers
@@ -45,7 +46,7 @@ Server = dict[str, str]
 class IceCheck:
     """Tests what clients are given, one run at a time however many ask, and keeps the outcome for a while."""
 
-    def __init__(self, ice: IceServers, *, clock: Callable[[], int]) -> None:
+    def __init__(self, ice: IceServers, *, clock: Clock) -> None:
         self._ice = ice
         self._clock = clock
         self._report: IceReport | None = None

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from vws import logs
 from vws.accounts import AccountDirectory
 from vws.announce import Announcer, Outgoing
-from vws.claims import Clock
+from vws.clock import Clock
 from vws.core.accounts import Account
 from vws.core.attempts import FailedAttempts
 from vws.core.channels import SHARED
@@ -55,6 +55,7 @@ class Rtmp:
         stat: NginxStat,
         hls_path: str,
         clock: Clock,
+        wall: Clock,
         shared_channels: bool = False,
     ) -> None:
         self._state = state
@@ -67,6 +68,7 @@ class Rtmp:
         self._stat = stat
         self._hls_path = hls_path
         self._clock = clock
+        self._wall = wall
         self._shared_channels = shared_channels
         self._measures = True
         self._refusals = logs.FewLines()
@@ -79,7 +81,8 @@ class Rtmp:
             client = self._client(call, kind, account)
             if kind is RtmpKind.PUBLISH:
                 self._make_folder(account)
-            facts = self._state.enter_rtmp(client, account=account, when=self._clock())
+            when, at = self._clock(), self._wall()
+            facts = self._state.enter_rtmp(client, account=account, when=when, at=at)
         except (Refused, Unavailable) as refusal:
             self._refused(call, kind, refusal)
             raise
@@ -188,7 +191,7 @@ class Rtmp:
             logs.event("rtmp-dismissed", account=account.label, stream=stream.name, reason=", ".join(issues))
 
     def _changed(self, client: RtmpClient, facts: list[Fact]) -> None:
-        self._deliver(self._announcer.tell(facts, when=self._clock()))
+        self._deliver(self._announcer.tell(facts, at=self._wall()))
         if client.kind is RtmpKind.PUBLISH:
             self._notices.changed(client.account)
 
