@@ -38,6 +38,7 @@ STREAMS = (
     "Site/Stage",
     "Wide/Stage",
     "Small/Stage",
+    "Single/Stage",
 )
 REFUSAL = (403, "Forbidden")
 
@@ -74,6 +75,7 @@ def server(start_server: MakeServer, site: RawSite, recording: Path) -> Iterator
         row("Site", playbackPin="site-pin", streamUrl=f"{site.url}?shop=1"),
         row("Wide", plan={"bitrate": 500, "audioBitrate": 64}),
         row("Small", playbackPin=PIN, plan={"streamPlayers": 2}),
+        row("Single", playbackPin=PIN, plan={"streamPlayers": 1}),
     ]
     servers: list[Server] = []
 
@@ -471,3 +473,17 @@ def test_viewers_are_counted_and_limited_by_the_plan(server: Server) -> None:
     for session in sessions:
         assert server.get("/hls/Small/Stage/0.ts", session=session).ok
     assert server.get("/hls/Small/Stage/index.m3u8", pin="wrong").text == "Forbidden"
+
+
+def test_who_begins_again_takes_no_second_place(server: Server) -> None:
+    first = session_of(server, "Single/Stage")
+    path = "/hls/Single/Stage/index.m3u8"
+    assert told(server.get(path, pin=PIN)) == (403, "Unfit: streamPlayers.")
+    assert told(server.get(path, pin=PIN, replaces="guessed")) == (403, "Unfit: streamPlayers.")
+    assert told(server.get(path, pin="wrong", replaces=first)) == REFUSAL
+    assert requests.head(server.url + path, params={"pin": PIN, "replaces": first}, timeout=10).ok
+    assert server.get(path, session=first).ok
+    second = session_of(server, "Single/Stage", pin=PIN, replaces=first)
+    assert told(server.get(path, session=first)) == REFUSAL
+    assert server.get(path, session=second).ok
+    assert server.api("/stats")["Single"]["players"] == 1

@@ -79,9 +79,17 @@ class Site:
         )
 
     def view(
-        self, session: str, stream: str = "Stage", *, plan: Plan = UNLIMITED, label: str = "Acme"
+        self,
+        session: str,
+        stream: str = "Stage",
+        *,
+        plan: Plan = UNLIMITED,
+        label: str = "Acme",
+        replaces: str = "",
     ) -> None:
-        self.state.open_viewer(session, stream, account=account(label, plan=plan), when=self.now)
+        self.state.open_viewer(
+            session, stream, account=account(label, plan=plan), when=self.now, replaces=replaces
+        )
 
     def keep(self, session: str, stream: str = "Stage", *, label: str = "Acme") -> None:
         self.state.keep_viewer(session, stream, account=account(label), when=self.now)
@@ -562,6 +570,25 @@ def test_the_plan_limits_the_viewers_of_an_account(site: Site) -> None:
     site.view("d", label="Beta", plan=plan)
     site.now += 30_000
     site.view("c", plan=plan)
+
+
+def test_a_viewer_that_begins_again_takes_no_second_place(make: Callable[..., Site]) -> None:
+    site, plan = make(viewers=1), Plan(stream_players=1)
+    site.view("a", plan=plan)
+    site.view("b", "Balcony", plan=plan, replaces="a")
+    assert site.state.viewers() == {"Acme": {"Balcony": 1}}
+    site.refused(NotFound, lambda: site.keep("a"))
+    site.keep("b", "Balcony")
+    site.refused(Unavailable, lambda: site.view("c", replaces="a"))
+
+
+def test_nobody_takes_the_place_of_another_accounts_viewer(site: Site) -> None:
+    plan = Plan(stream_players=1)
+    site.view("a", plan=plan)
+    site.view("b", label="Beta", replaces="a")
+    site.keep("a")
+    error = site.refused(Unfit, lambda: site.view("c", plan=plan, replaces="b"))
+    assert str(error) == "Unfit: streamPlayers."
 
 
 def test_players_of_channels_are_no_viewers(site: Site) -> None:

@@ -58,10 +58,13 @@ class Hls:
         self._clock = clock
         self._refusals = logs.FewLines()
 
-    def open(self, path: str, *, token: str, pin: str, address: str, count: bool = True) -> str:
+    def open(
+        self, path: str, *, token: str, pin: str, address: str, replaces: str = "", count: bool = True
+    ) -> str:
         """Return a viewer's first playlist; raise `Unfit` over the plan.
 
-        Without ``count`` there is no viewer yet, only the same answer as one would get.
+        ``replaces`` is a session that the viewer had before. Without ``count`` there is no viewer yet, only
+        the same playlist as one would get.
         """
         file, session = _parse(path), secrets.token_urlsafe(SESSION_BYTES)
         if file.name != INDEX:
@@ -69,7 +72,8 @@ class Hls:
         account = self._admit(file, token=token, pin=pin, address=address)
         playlist = self._files.playlist(file)
         if count:
-            self._state.open_viewer(session, file.stream, account=account, when=self._clock())
+            when = self._clock()
+            self._state.open_viewer(session, file.stream, account=account, when=when, replaces=replaces)
             logs.event("hls-viewer", account=account.label, stream=file.stream, address=address)
         return playlist_for(playlist, session, bandwidth=_bandwidth(account))
 

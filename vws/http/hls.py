@@ -76,6 +76,7 @@ def _first_playlist(hls: Hls, path: str, door: Door) -> Response:
         token=request.args.get("token", ""),
         pin=request.args.get("pin", ""),
         address=door.address(request),
+        replaces=request.args.get("replaces", ""),
         count=request.method == "GET",
     )
     return _playlist(playlist)

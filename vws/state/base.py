@@ -214,8 +214,13 @@ class LiveState(Protocol):
     def dismiss_rtmp(self, account: str, stream: str, reason: str) -> bool:
         """Have a publisher refused at its next update; False when there is none left to dismiss."""
 
-    def open_viewer(self, session: str, stream: str, *, account: Account, when: int) -> None:
-        """Count a viewer of an HLS stream; raise `Unfit` over the plan's, `Unavailable` over the server's."""
+    def open_viewer(
+        self, session: str, stream: str, *, account: Account, when: int, replaces: str = ""
+    ) -> None:
+        """Count a viewer of an HLS stream; raise `Unfit` over the plan's, `Unavailable` over the server's.
+
+        One of the same account that it ``replaces`` is gone then.
+        """
 
     def keep_viewer(self, session: str, stream: str, *, account: Account, when: int) -> None:
         """Note that the viewer of this stream is there; raise `NotFound` when it is gone, or another's."""

@@ -185,8 +185,10 @@ class MemoryState:
 
     # --- viewers ---
 
-    def open_viewer(self, session: str, stream: str, *, account: Account, when: int) -> None:
-        self._viewers.admit(session, stream, account=account, when=when)
+    def open_viewer(
+        self, session: str, stream: str, *, account: Account, when: int, replaces: str = ""
+    ) -> None:
+        self._viewers.admit(session, stream, account=account, when=when, replaces=replaces)
 
     def keep_viewer(self, session: str, stream: str, *, account: Account, when: int) -> None:
         self._viewers.keep(session, stream, account=account, when=when)

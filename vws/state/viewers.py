@@ -33,16 +33,15 @@ class Viewers:
         self._viewers: OrderedDict[str, _Viewer] = OrderedDict()
         self._streams: dict[str, Counter[str]] = {}
 
-    def admit(self, session: str, stream: str, *, account: Account, when: int) -> None:
+    def admit(self, session: str, stream: str, *, account: Account, when: int, replaces: str = "") -> None:
         self.sweep(when)
-        if self._at_once and len(self._viewers) >= self._at_once:
-            raise Unavailable("The server has too many viewers.", code="too-many")
-        limit, label = account.plan.stream_players, account.label
-        if limit is not None and self._of(label).total() >= limit:
-            self._ledger.refused(label, ["streamPlayers"])
-            raise Unfit(["streamPlayers"])
-        self._viewers[session] = _Viewer(label, stream, when)
-        self._count(label, stream, 1)
+        old = self._viewers.get(replaces)
+        own = old is not None and old.account == account.label
+        self._check_space(account, leaving=1 if own else 0)
+        if own:
+            self._remove(replaces)
+        self._viewers[session] = _Viewer(account.label, stream, when)
+        self._count(account.label, stream, 1)
 
     def keep(self, session: str, stream: str, *, account: Account, when: int) -> None:
         self.sweep(when)
@@ -58,14 +57,25 @@ class Viewers:
             session, viewer = next(iter(self._viewers.items()))
             if when - viewer.seen < self._silence:
                 return
-            del self._viewers[session]
-            self._count(viewer.account, viewer.stream, -1)
+            self._remove(session)
 
     def count(self, account: str, stream: str) -> int:
         return self._of(account)[stream]
 
     def by_stream(self) -> dict[str, dict[str, int]]:
         return {account: dict(streams) for account, streams in self._streams.items()}
+
+    def _check_space(self, account: Account, *, leaving: int) -> None:
+        if self._at_once and len(self._viewers) - leaving >= self._at_once:
+            raise Unavailable("The server has too many viewers.", code="too-many")
+        limit, label = account.plan.stream_players, account.label
+        if limit is not None and self._of(label).total() - leaving >= limit:
+            self._ledger.refused(label, ["streamPlayers"])
+            raise Unfit(["streamPlayers"])
+
+    def _remove(self, session: str) -> None:
+        viewer = self._viewers.pop(session)
+        self._count(viewer.account, viewer.stream, -1)
 
     def _of(self, account: str) -> Counter[str]:
         return self._streams.get(account) or Counter()
