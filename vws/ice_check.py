@@ -140,8 +140,7 @@ def _converse(task: str) -> tuple[bytes, bytes]:
 
 def _exchange(connection: socket.socket, task: str) -> Iterator[bytes]:
     with suppress(gevent.Timeout, OSError), gevent.Timeout(LIMIT):
-        connection.sendall(task.encode())
-        connection.shutdown(socket.SHUT_WR)
+        connection.sendall(task.encode() + b"\n")
         while chunk := connection.recv(65536):
             yield chunk
 
