@@ -130,7 +130,7 @@ def test_an_answer_that_nginx_should_not_give(server: Server, upstream: RawSite,
         assert server.get(f"{PATH}?{key}").status_code == 502
     assert time.monotonic() - started < 3
     assert all("/elsewhere" not in head for _, head in upstream.calls)
-    server.wait_log("warning hls-failed path=Acme/Stage/index.m3u8")
+    server.wait_log("warning api-failed path=/hls/Acme/Stage/index.m3u8")
     assert "a+key" not in server.log()
 
 

@@ -115,7 +115,7 @@ def test_a_broken_login_site_is_told_from_a_refusal(
 FLOODS = {
     "of a suspended account": ("/hls/Gone/Stage/index.m3u8", {"pin": "1"}, "hls-refused"),
     "that a site would decide": ("/hls/Site/Stage/index.m3u8", {"pin": "1"}, "stream-site-failed"),
-    "that nginx would answer": ("/hls/Acme/Stage/index.m3u8", {"token": ACME_TOKEN}, "hls-failed"),
+    "that nginx would answer": ("/hls/Acme/Stage/index.m3u8", {"token": ACME_TOKEN}, "api-failed"),
     "after too many guesses": ("/nginx/on_publish", {"apikey": KEY}, "rtmp-refused"),
 }
 

@@ -22,7 +22,8 @@ from vws.core.account_rows import Rows
 from vws.core.address import client_address, is_trusted
 from vws.core.attempts import FailedAttempts
 from vws.core.counters import Counters
-from vws.demo import DemoLogins, has_demo_account, with_demo_account
+from vws.demo import DEMOS
+from vws.demo_login import DemoLogins, has_demo_account, with_demo_account
 from vws.errors import Unavailable
 from vws.hls import Hls
 from vws.ice import IceServers
@@ -80,22 +81,7 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
         counters=counters,
     )
     server.drive(dispatcher)
-    sites = StreamSites(timeout=SITE_TIMEOUT, at_once=config.max_logins)
-    access = StreamAccess(accounts, sites)
-    rtmp = Rtmp(
-        state,
-        accounts,
-        access=access,
-        attempts=attempts,
-        notices=Notices(state, accounts, sites=sites, spawn=gevent.spawn, clock=clock.steady),
-        announcer=announcer,
-        deliver=server.deliver,
-        stat=NginxStat(config.nginx_stat),
-        hls_path=config.nginx_hls_path,
-        clock=clock.steady,
-        wall=clock.wall,
-        shared_channels=config.shared_channels,
-    )
+    nginx = _nginx(config, state, accounts, announcer=announcer, attempts=attempts, server=server)
     reloader = Reloader(accounts, gatekeeper, drop=server.drop)
     app = _flask(config)
     services = http.Services(
@@ -111,12 +97,11 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
         ready=Readiness(partial(_ready, database, accounts), clock=clock.steady),
         clock=clock.steady,
         started_at=clock.steady(),
-        hls=_hls(config, state, access, attempts=attempts) if config.nginx_host else None,
-        rtmp=rtmp if config.nginx_host else None,
+        nginx=nginx,
     )
     http.register(app, services)
     socketio = _mount(app, server, config)
-    _start(config, reloader, accounts, state=state, rtmp=rtmp)
+    _start(config, reloader, accounts, state=state, nginx=nginx)
     return app, socketio
 
 
@@ -161,14 +146,37 @@ def _gatekeeper(
     )
 
 
-def _hls(config: Config, state: LiveState, access: StreamAccess, *, attempts: FailedAttempts) -> Hls:
-    return Hls(
+def _nginx(
+    config: Config,
+    state: LiveState,
+    accounts: AccountDirectory,
+    *,
+    announcer: Announcer,
+    attempts: FailedAttempts,
+    server: Server,
+) -> http.Nginx | None:
+    """Build what works together with nginx, where one is set up."""
+    if not config.nginx_host:
+        return None
+    sites = StreamSites(timeout=SITE_TIMEOUT, at_once=config.max_logins)
+    access = StreamAccess(accounts, sites)
+    rtmp = Rtmp(
         state,
+        accounts,
         access=access,
-        files=NginxFiles(config.nginx_host, config.nginx_key, timeout=NGINX_TIMEOUT),
         attempts=attempts,
+        notices=Notices(state, accounts, sites=sites, spawn=gevent.spawn, clock=clock.steady),
+        announcer=announcer,
+        deliver=server.deliver,
+        stat=NginxStat(config.nginx_stat),
+        hls_path=config.nginx_hls_path,
         clock=clock.steady,
+        wall=clock.wall,
+        shared_channels=config.shared_channels,
     )
+    files = NginxFiles(config.nginx_host, config.nginx_key, timeout=NGINX_TIMEOUT)
+    hls = Hls(state, access=access, files=files, attempts=attempts, clock=clock.steady)
+    return http.Nginx(hls, rtmp)
 
 
 def _tables(
@@ -207,7 +215,7 @@ def _flask(config: Config) -> Flask:
     app = Flask("vws", template_folder=str(PROJECT / "templates"), static_folder=str(PROJECT / "static"))
     app.url_map.merge_slashes = False  # or a redirect would lead to whatever host the request names
     app.config["MAX_CONTENT_LENGTH"] = config.max_message_size
-    app.jinja_env.globals["demo"] = config.demo
+    app.jinja_env.globals["demos"] = DEMOS if config.demo else {}
     return app
 
 
@@ -263,16 +271,21 @@ def _ready(database: Any, accounts: AccountDirectory) -> dict[str, str]:
 
 
 def _start(
-    config: Config, reloader: Reloader, accounts: AccountDirectory, *, state: LiveState, rtmp: Rtmp
+    config: Config,
+    reloader: Reloader,
+    accounts: AccountDirectory,
+    *,
+    state: LiveState,
+    nginx: http.Nginx | None,
 ) -> None:
     """Load the accounts, and begin with what is done beside everything else."""
     reloader.try_to_reload()
     again = partial(gevent.sleep, config.account_retry)
     gevent.spawn(repeat, "reload", reloader.try_to_reload, sleep=again, done=lambda: accounts.loaded)
     gevent.spawn(repeat, "sweep", partial(_sweep, state), sleep=partial(gevent.sleep, SWEEP_EVERY))
-    if config.nginx_host:
+    if nginx is not None:
         seconds = min(config.nginx_update_interval, LOOK_AFTER_RTMP_EVERY)
-        gevent.spawn(repeat, "rtmp", rtmp.look_after, sleep=partial(gevent.sleep, seconds))
+        gevent.spawn(repeat, "rtmp", nginx.rtmp.look_after, sleep=partial(gevent.sleep, seconds))
 
 
 def _sweep(state: LiveState) -> None:

@@ -23,6 +23,7 @@ class Access(Enum):
     OPEN = "nothing"
     OPERATOR = "the API key"
     OWNER = "the API key, or an account's token"
+    VIEWER = "a stream's token or pin, or a session"
 
 
 class Door:
@@ -35,7 +36,7 @@ class Door:
         self._attempts = services.attempts
 
     def admit(self, access: Access, request: Request) -> None:
-        """Raise `Refused` unless the request may have an answer; tokens are for `Door.account` to check."""
+        """Raise `Refused` without the key; tokens are for `Door.account` to check, and streams' for `Hls`."""
         if access is Access.OPERATOR and not self.is_operator(request):
             raise Refused("Invalid API key", code="api-key")
 
