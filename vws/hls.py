@@ -14,7 +14,7 @@ from vws.clock import Clock
 from vws.core.accounts import Account
 from vws.core.attempts import FailedAttempts
 from vws.core.hls import INDEX, HlsFile, parse_path, playlist_for, rewrite
-from vws.errors import NotFound, Refused, Unavailable
+from vws.errors import Forbidden, NotFound, Refused, Unavailable
 from vws.nginx_files import Fetched, NginxFiles
 from vws.state.base import LiveState
 from vws.stream_access import StreamAccess
@@ -27,7 +27,7 @@ BANDWIDTH = 2_000
 """What a stream is said to need where no plan limits it, kbps; it is the only one to choose."""
 
 
-class Denied(Refused):
+class Denied(Forbidden):
     """Not for this viewer. All are told the same; why is for the log."""
 
     code = "denied"

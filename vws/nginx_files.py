@@ -16,9 +16,9 @@ from gevent.lock import BoundedSemaphore
 from requests.adapters import HTTPAdapter
 
 from vws.core.hls import HlsFile
-from vws.errors import NotFound, Refused, Unavailable
+from vws.errors import NotFound, TooMany, Unavailable, UpstreamBroken, UpstreamSlow
 
-__all__ = ["Fetched", "Greedy", "NginxFiles", "UpstreamBroken", "UpstreamSlow"]
+__all__ = ["Fetched", "Greedy", "NginxFiles"]
 
 AT_ONCE = 4000
 """Answers of nginx that may be on their way to viewers at the same time."""
@@ -35,22 +35,8 @@ PASSED = (200, 206, 304, 416)
 """Statuses that go on to the viewer, as does 404; any other says that something is wrong with nginx."""
 
 
-class UpstreamBroken(Unavailable):
-    """Nginx is not there, or says what it should not."""
-
-    code = "upstream"
-
-
-class UpstreamSlow(Unavailable):
-    """Nginx does not answer in time."""
-
-    code = "upstream-slow"
-
-
-class Greedy(Refused):
+class Greedy(TooMany):
     """A viewer has too much on its way already."""
-
-    code = "too-many-requests"
 
     def __init__(self) -> None:
         super().__init__("Too many requests at once")
