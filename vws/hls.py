@@ -56,7 +56,7 @@ class Hls:
         self._files = files
         self._attempts = attempts
         self._clock = clock
-        self._refusals = logs.FewLines()
+        self._arrivals, self._refusals = logs.FewLines(), logs.FewLines()
 
     def open(
         self, path: str, *, token: str, pin: str, address: str, replaces: str = "", count: bool = True
@@ -74,7 +74,8 @@ class Hls:
         if count:
             when = self._clock()
             self._state.open_viewer(session, file.stream, account=account, when=when, replaces=replaces)
-            logs.event("hls-viewer", account=account.label, stream=file.stream, address=address)
+            label, name = account.label, file.stream
+            self._arrivals.event("hls-viewer", account=label, stream=name, address=address)
         return playlist_for(playlist, session, bandwidth=_bandwidth(account))
 
     def playlist(self, path: str, session: str) -> str:
