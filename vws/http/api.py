@@ -114,7 +114,8 @@ class Api:
         }
         failed = any(problems.values())
         answer = {"status": "failed" if failed else "ok", "components": components}
-        return json_answer(answer, 503 if failed else 200)
+        response = json_answer(answer, 503 if failed else 200)
+        return same_origin(response) if details and not self._door.has_key(request) else response
 
     def metrics(self) -> Response:
         return Response(self._metrics.render(), content_type=CONTENT_TYPE)
