@@ -16,7 +16,16 @@ RULES = (*BASE, "vws.core")
 SETTINGS = (*BASE, "vws.config", "vws.readers")
 CONTRACT = "vws.state.base"
 ACCOUNTS = (*RULES, "vws.config", "vws.accounts")
-USE_CASE = (*ACCOUNTS, CONTRACT, "vws.ice", "vws.logs", "vws.announce", "vws.claims", "vws.signaling")
+USE_CASE = (
+    *ACCOUNTS,
+    CONTRACT,
+    "vws.announce",
+    "vws.claims",
+    "vws.clock",
+    "vws.ice",
+    "vws.logs",
+    "vws.signaling",
+)
 EDGE = (
     *USE_CASE,
     "vws.auth",
@@ -39,8 +48,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "vws.config": SETTINGS,
     "vws.state": (*RULES, "vws.state"),
     "vws.db": RULES,
+    "vws.background": ("vws.logs",),
+    "vws.clock": (),
     "vws.ice": SETTINGS,
-    "vws.ice_check": (*SETTINGS, "vws.core.ice", "vws.ice", "vws.logs"),
+    "vws.ice_check": (*SETTINGS, "vws.clock", "vws.core.ice", "vws.ice", "vws.logs"),
     "vws.ice_probe": ("vws.core.ice",),
     "vws.accounts": ACCOUNTS,
     "vws.announce": USE_CASE,
@@ -51,7 +62,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "vws.plain_http": (),
     "vws.site_calls": (*BASE, "vws.plain_http"),
     "vws.login": (*USE_CASE, "vws.site_calls"),
-    "vws.demo": (*USE_CASE, "vws.login"),
+    "vws.demo": (),
+    "vws.demo_login": (*USE_CASE, "vws.login"),
     "vws.auth": (*USE_CASE, "vws.login"),
     "vws.nginx_files": (*RULES, "vws.plain_http"),
     "vws.stream_sites": (*BASE, "vws.site_calls"),
@@ -62,11 +74,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "vws.rtmp": (*USE_CASE, "vws.rtmp_news", "vws.stream_access", "vws.stream_sites"),
     "vws.rtmp_upkeep": (*USE_CASE, "vws.nginx_stat", "vws.notices", "vws.rtmp_news"),
     "vws.hls": (*USE_CASE, "vws.nginx_files", "vws.stream_access", "vws.stream_sites"),
-    "vws.readiness": (),
+    "vws.readiness": ("vws.clock",),
     "vws.reload": (*USE_CASE, "vws.auth"),
     "vws.usage": (*USE_CASE, "vws.reload"),
     "vws.namespaces": (*EDGE, "vws.namespaces"),
-    "vws.http": (*EDGE, "vws.demo", "vws.http"),
+    "vws.http": (*EDGE, "vws.demo", "vws.demo_login", "vws.http"),
     "vws.transport": (*BASE, "vws.core.strict_json", "vws.transport"),
     "vws.serve": (*SETTINGS, "vws.demo", "vws.logs", "vws.transport"),
     "vws.bookkeeping": DATABASE,

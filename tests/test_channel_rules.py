@@ -141,7 +141,7 @@ class Channel:
 
     def publish(self, when: int) -> list[Fact]:
         command = Publish("Alice", "Lobby", StreamParams())
-        return self.state.publish("alice", command, account=self.account, when=when)
+        return self.state.publish("alice", command, account=self.account, when=when, at=when)
 
     def subscribe(self, when: int) -> list[Fact]:
         return self.state.subscribe("bob", Subscribe("Bob", "Lobby"), account=self.account, when=when)

@@ -12,7 +12,8 @@ from tests.conftest import ACCOUNT, TOKEN, Clients, MakeServer
 from tests.support.client import ConnectRefused
 from tests.support.server import Runner, Server
 from vws.config import Config
-from vws.demo import DEMOS, with_demo_account
+from vws.demo import DEMOS
+from vws.demo_login import with_demo_account
 from vws.factory import create_app
 
 KEY = "api-key-0815"

@@ -70,6 +70,7 @@ class Program:
             claims=claims,
             busy=lambda socket, size: size > self.busy.get(socket, size),
             clock=lambda: 1_000,
+            wall=lambda: 1_000,
             enforce_sdp=enforce_sdp,
         )
         gatekeeper = Gatekeeper(
@@ -79,8 +80,16 @@ class Program:
             sites=cast("LoginSites", Sites()),
             attempts=FailedAttempts(failures),
             clock=lambda: 1_000,
+            wall=lambda: 1_000,
         )
-        rooms = Rooms(state, accounts, announcer=announcer, claims=claims, clock=lambda: 1_000)
+        rooms = Rooms(
+            state,
+            accounts,
+            announcer=announcer,
+            claims=claims,
+            clock=lambda: 1_000,
+            wall=lambda: 1_000,
+        )
         table = {**signaling_events(signaling), **room_events(rooms)}
         tables = {"/": table, "/signaling": table}
         self.dispatcher = Dispatcher(

@@ -38,7 +38,9 @@ STREAMS = (
     "Site/Stage",
     "Wide/Stage",
     "Small/Stage",
-    "Counted/Stage",
+    "Single/Stage",
+    "Quiet/Stage",
+    "Head/Stage",
 )
 REFUSAL = (403, "Forbidden")
 
@@ -75,7 +77,9 @@ def server(start_server: MakeServer, site: RawSite, recording: Path) -> Iterator
         row("Site", playbackPin="site-pin", streamUrl=f"{site.url}?shop=1"),
         row("Wide", plan={"bitrate": 500, "audioBitrate": 64}),
         row("Small", playbackPin=PIN, plan={"streamPlayers": 2}),
-        row("Counted", playbackPin=PIN),
+        row("Quiet", playbackPin=PIN, broadcastPin="b-pin"),
+        row("Head", playbackPin=PIN),
+        row("Single", playbackPin=PIN, plan={"streamPlayers": 1}),
     ]
     servers: list[Server] = []
 
@@ -100,9 +104,10 @@ def session_of(server: Server, stream: str = "Acme/Stage", **key: Any) -> str:
     return str(session)
 
 
-def viewers(server: Server) -> int:
-    """Count the viewers of all accounts; those of tests before may go at any time."""
-    return sum(each["players"] for each in server.api("/stats").values())
+def viewers(server: Server, account: str) -> int:
+    """Count the viewers of an account that no other test watches: theirs may go at any moment."""
+    count: int = server.api("/stats").get(account, {}).get("players", 0)
+    return count
 
 
 def told(answer: requests.Response) -> tuple[int, str]:
@@ -135,20 +140,20 @@ def test_a_token_or_a_pin_opens_a_stream(server: Server, stream: str, key: dict[
 @pytest.mark.parametrize(
     ("stream", "key"),
     [
-        ("Acme/Stage", {}),
-        ("Acme/Stage", {"pin": "wrong"}),
-        ("Acme/Stage", {"pin": ""}),
-        ("Acme/Stage", {"token": ""}),
-        ("Acme/Stage", {"pin": "b-pin"}),
-        ("Acme/Stage", {"pin": "Acme-token"}),
-        ("Acme/Stage", {"token": PIN}),
-        ("Acme/Stage", {"token": "Small-token"}),
-        ("Acme/Stage", {"token": "/stream"}),
-        ("Acme/Stage", {"pin": "5678"}),
-        ("Acme/Stage", {"session": "guessed-guessed-guessed"}),
-        ("Acme/Stage", {"session": ""}),
-        ("Acme/Stage", {"session": "", "pin": PIN}),
-        ("Acme/Guessed", {"pin": "wrong"}),
+        ("Quiet/Stage", {}),
+        ("Quiet/Stage", {"pin": "wrong"}),
+        ("Quiet/Stage", {"pin": ""}),
+        ("Quiet/Stage", {"token": ""}),
+        ("Quiet/Stage", {"pin": "b-pin"}),
+        ("Quiet/Stage", {"pin": "Quiet-token"}),
+        ("Quiet/Stage", {"token": PIN}),
+        ("Quiet/Stage", {"token": "Small-token"}),
+        ("Quiet/Stage", {"token": "/stream"}),
+        ("Quiet/Stage", {"pin": "5678"}),
+        ("Quiet/Stage", {"session": "guessed-guessed-guessed"}),
+        ("Quiet/Stage", {"session": ""}),
+        ("Quiet/Stage", {"session": "", "pin": PIN}),
+        ("Quiet/Guessed", {"pin": "wrong"}),
         ("Open/Stage", {"pin": ""}),
         ("Gone/Stage", {"pin": PIN}),
         ("Gone/Stage", {"token": "Gone-token"}),
@@ -157,17 +162,15 @@ def test_a_token_or_a_pin_opens_a_stream(server: Server, stream: str, key: dict[
     ],
 )
 def test_all_others_are_refused_alike(server: Server, stream: str, key: dict[str, Any]) -> None:
-    before = viewers(server)
     answer = server.get(f"/hls/{stream}/index.m3u8", **key)
     assert told(answer) == REFUSAL
     assert answer.headers["Cache-Control"] == "no-store"
-    assert viewers(server) <= before
+    assert viewers(server, stream.partition("/")[0]) == 0
 
 
 def test_a_stream_that_is_not_live_is_not_found(server: Server) -> None:
-    before = viewers(server)
-    assert told(server.get("/hls/Acme/Nothing/index.m3u8", pin=PIN)) == (404, "Not Found")
-    assert viewers(server) <= before
+    assert told(server.get("/hls/Quiet/Nothing/index.m3u8", pin=PIN)) == (404, "Not Found")
+    assert viewers(server, "Quiet") == 0
 
 
 def test_the_log_says_why_without_the_secrets(server: Server) -> None:
@@ -370,11 +373,12 @@ def test_what_the_viewer_has_is_not_sent_again(server: Server) -> None:
 
 
 def test_head_tells_the_same_without_the_body_and_counts_nobody(server: Server) -> None:
-    session = session_of(server, "Counted/Stage")
+    session = session_of(server, "Head/Stage")
+    index = "/hls/Head/Stage/index.m3u8"
     for path, key in (
-        ("/hls/Counted/Stage/index.m3u8", {"pin": PIN}),
-        ("/hls/Counted/Stage/index.m3u8", {"session": session}),
-        ("/hls/Counted/Stage/0.ts", {"session": session}),
+        (index, {"pin": PIN}),
+        (index, {"session": session}),
+        ("/hls/Head/Stage/0.ts", {"session": session}),
     ):
         get, head = (
             requests.request(method, server.url + path, params=key, timeout=10) for method in ("GET", "HEAD")
@@ -382,8 +386,8 @@ def test_head_tells_the_same_without_the_body_and_counts_nobody(server: Server) 
         assert (head.status_code, head.content) == (200, b"")
         for name in ("Content-Type", "Content-Length", "Cache-Control"):
             assert head.headers[name] == get.headers[name]
-    assert server.api("/stats")["Counted"]["players"] == 2  # the session, and the one GET
-    assert told(requests.head(server.url + INDEX, params={"pin": "wrong"}, timeout=10)) == (403, "")
+    assert viewers(server, "Head") == 2, "one for each GET of a first playlist"
+    assert told(requests.head(server.url + index, params={"pin": "wrong"}, timeout=10)) == (403, "")
 
 
 def test_segments_of_one_viewer_come_over_one_connection(server: Server) -> None:
@@ -516,3 +520,17 @@ def test_viewers_are_counted_and_limited_by_the_plan(server: Server) -> None:
     for session in sessions:
         assert server.get("/hls/Small/Stage/0.ts", session=session).ok
     assert server.get("/hls/Small/Stage/index.m3u8", pin="wrong").text == "Forbidden"
+
+
+def test_who_begins_again_takes_no_second_place(server: Server) -> None:
+    first = session_of(server, "Single/Stage")
+    path = "/hls/Single/Stage/index.m3u8"
+    assert told(server.get(path, pin=PIN)) == (403, "Unfit: streamPlayers.")
+    assert told(server.get(path, pin=PIN, replaces="guessed")) == (403, "Unfit: streamPlayers.")
+    assert told(server.get(path, pin="wrong", replaces=first)) == REFUSAL
+    assert requests.head(server.url + path, params={"pin": PIN, "replaces": first}, timeout=10).ok
+    assert server.get(path, session=first).ok
+    second = session_of(server, "Single/Stage", pin=PIN, replaces=first)
+    assert told(server.get(path, session=first)) == REFUSAL
+    assert server.get(path, session=second).ok
+    assert server.api("/stats")["Single"]["players"] == 1

@@ -13,7 +13,7 @@ from vws.config import Config
 from vws.core.account_rows import Rows
 from vws.core.attempts import FailedAttempts
 from vws.core.hls import INDEX
-from vws.errors import Greedy
+from vws.errors import TooMany
 from vws.hls import Denied, Hls
 from vws.nginx_files import NginxFiles
 from vws.state.memory import MemoryState
@@ -77,12 +77,12 @@ def test_a_session_serves_one_player(watcher: Watcher) -> None:
     session = watcher.open()
     for _ in range(100):  # as much as fills a player's buffer
         watcher.playlist(session)
-    with pytest.raises(Greedy):
+    with pytest.raises(TooMany):
         watcher.playlist(session)
     for _ in range(60):
         watcher.now += 200
         watcher.playlist(session)
-    with pytest.raises(Greedy):
+    with pytest.raises(TooMany):
         watcher.playlist(session)
     watcher.playlist(watcher.open())
 

@@ -362,16 +362,16 @@ def test_talking_in_many_rooms_does_not_lift_a_ban() -> None:
     account = Account(id=1, name="Acme", label="Acme", scope="Acme", token="t")
     for name, role in (("Mod", Role.MODERATOR), ("Eve", Role.USER)):
         state.connect(Session(name, account="Acme", scope="Acme", user=name, role=role), account)
-    state.join_room("Mod", "Hall", account=account, when=WHEN)
-    state.moderate("Mod", RoomAction("Hall", Action.BAN, user="Eve", minutes=60), when=WHEN)
+    state.join_room("Mod", "Hall", account=account, when=WHEN, at=WHEN)
+    state.moderate("Mod", RoomAction("Hall", Action.BAN, user="Eve", minutes=60), when=WHEN, at=WHEN)
     state.leave_room("Mod", "Hall", when=WHEN)
     for number in range(MAX_EMPTY_ROOMS + 10):
         room = f"Room {number}"
-        state.join_room("Eve", room, account=account, when=WHEN)
-        state.post_message("Eve", RoomMessage(room, {"text": "hi"}, 13), when=WHEN)
+        state.join_room("Eve", room, account=account, when=WHEN, at=WHEN)
+        state.post_message("Eve", RoomMessage(room, {"text": "hi"}, 13), at=WHEN)
         state.leave_room("Eve", room, when=WHEN)
     with pytest.raises(Refused, match="You are banned from this room"):
-        state.join_room("Eve", "Hall", account=account, when=WHEN)
+        state.join_room("Eve", "Hall", account=account, when=WHEN, at=WHEN)
 
 
 def test_shared_channels_do_not_give_one_accounts_names_to_anothers_users() -> None:
@@ -382,6 +382,6 @@ def test_shared_channels_do_not_give_one_accounts_names_to_anothers_users() -> N
     for account in accounts:
         state.connect(Session(account.name, account=account.label, scope="", user="Alice"), account)
     publish = Publish("Alice", "Lobby", StreamParams())
-    state.publish("A", publish, account=accounts[0], when=WHEN)
+    state.publish("A", publish, account=accounts[0], when=WHEN, at=WHEN)
     with pytest.raises(Held):
-        state.publish("B", publish, account=accounts[1], when=WHEN)
+        state.publish("B", publish, account=accounts[1], when=WHEN, at=WHEN)

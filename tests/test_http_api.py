@@ -492,17 +492,34 @@ def test_what_is_going_on_is_never_cached(server: Server) -> None:
         assert server.get(path).headers["Cache-Control"] == "no-store"
 
 
-def test_scripts_of_any_origin_may_read_answers_by_default(server: Server) -> None:
-    headers = server.get("/stats", headers={"Origin": "https://shop.example"}).headers
-    assert headers["Access-Control-Allow-Origin"] == "*"
-    assert "Access-Control-Allow-Credentials" not in headers
+def test_scripts_of_any_origin_may_read_answers_by_default(make_server: MakeServer) -> None:
+    server = make_server(API_KEY=KEY, accounts=[row("Acme")])
+    for path in ("/live", "/stats?apikey=key-%C3%A9-1", "/status?token=Acme-token"):
+        headers = server.get(path, headers={"Origin": "https://shop.example"}).headers
+        assert headers["Access-Control-Allow-Origin"] == "*"
+        assert "Access-Control-Allow-Credentials" not in headers
+
+
+@pytest.mark.parametrize("path", [*CLOSED, "/status"])
+def test_what_development_shows_without_a_key_is_for_no_other_sites_scripts(
+    server: Server, path: str
+) -> None:
+    for key in ("", "wrong"):
+        headers = server.get(path, headers={"Origin": "https://shop.example"}, apikey=key).headers
+        assert "Access-Control-Allow-Origin" not in headers
+        assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+def test_no_token_opens_to_them_what_is_not_for_tokens(server: Server) -> None:
+    headers = server.get("/stats", headers={"Origin": "https://shop.example"}, token="x").headers
+    assert "Access-Control-Allow-Origin" not in headers
 
 
 def test_scripts_of_other_origins_may_not_when_origins_are_listed(make_server: MakeServer) -> None:
     server = make_server(ALLOWED_ORIGINS="https://shop.example,https://acme.example")
 
     def allowed(origin: str | None) -> str | None:
-        answer = server.get("/stats", headers={"Origin": origin} if origin else None)
+        answer = server.get("/live", headers={"Origin": origin} if origin else None)
         assert "Origin" in answer.headers["Vary"]
         return answer.headers.get("Access-Control-Allow-Origin")
 

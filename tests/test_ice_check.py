@@ -17,12 +17,13 @@ import requests
 from tests.conftest import Clients, MakeServer
 from tests.support.coturn import Coturn, MakeCoturn, running_coturn
 from tests.support.pair import Pair
-from tests.support.server import Runner, Server, free_port, until
+from tests.support.server import ROOT, Runner, Server, free_port, until
 from vws.config import Config
 from vws.ice import IceServers
 from vws.ice_check import IceCheck
 
 PASSED = "STUN/TURN check passed"
+UNTRIED = "not tried: the test itself failed"
 MINUTE = 60_000
 
 
@@ -272,11 +273,37 @@ def test_credentials_are_in_no_argument_no_variable_no_answer_and_no_log(
         assert secret not in shown
 
 
-def test_a_test_that_cannot_run_says_so(make_server: MakeServer, coturn: Coturn) -> None:
+def with_aioice(folder: Path, source: str) -> dict[str, Any]:
+    """Return settings for a server that finds this aioice, and not the one that is installed."""
+    (folder / "aioice.py").write_text(source)
+    return {"PYTHONPATH": f"{folder}:{ROOT}"}
+
+
+def test_a_test_that_cannot_run_says_so_and_the_log_why(
+    make_server: MakeServer, coturn: Coturn, tmp_path: Path
+) -> None:
+    broken = with_aioice(tmp_path, "raise ImportError('the wheel is broken')")
+    server = make_server(**coturn.settings | broken)
+    assert set(outcome(server).values()) == {UNTRIED}
+    server.wait_log('error ice-check-failed error="ImportError: the wheel is broken"')
+    until(lambda: not children(server.pid))
+
+
+def test_a_test_that_says_nonsense_is_not_begun_again_at_once(
+    make_server: MakeServer, coturn: Coturn, tmp_path: Path
+) -> None:
+    odd = with_aioice(tmp_path, """print('{"index": []}', flush=True); raise SystemExit""")
+    server = make_server(**coturn.settings | odd)
+    assert set(outcome(server).values()) == {UNTRIED}
+    for _ in range(3):
+        assert server.api("/live")["webrtcTest"]["running"] is False
+    assert server.log().count("failure during=ice-check") == 1
+
+
+def test_files_in_the_current_folder_are_not_run(make_server: MakeServer, coturn: Coturn) -> None:
     server = make_server(**coturn.settings)
     (server.folder / "aioice.py").write_text("raise ImportError")
-    assert set(outcome(server).values()) == {"not tried: the test itself failed"}
-    until(lambda: not children(server.pid))
+    assert set(outcome(server).values()) == {"ok"}
 
 
 def test_the_process_is_gone_after_the_test(make_server: MakeServer, coturn: Coturn) -> None:
@@ -286,10 +313,11 @@ def test_the_process_is_gone_after_the_test(make_server: MakeServer, coturn: Cot
 
 
 def test_a_server_that_stops_in_a_test_leaves_no_process(make_server: MakeServer, black_hole: str) -> None:
-    server = make_server(STUN_SERVERS=f"stun:{black_hole}")
+    server, begun = make_server(STUN_SERVERS=f"stun:{black_hole}"), time.monotonic()
     assert server.api("/live")["webrtcTest"]["running"]
     until(lambda: children(server.pid))
     (child,) = children(server.pid)
     server.finish()
     with contextlib.suppress(FileNotFoundError):
-        until(lambda: not Path(f"/proc/{child}").exists(), timeout=12)
+        until(lambda: not Path(f"/proc/{child}").exists(), timeout=6)
+    assert time.monotonic() - begun < 7, "it may have ended by itself"

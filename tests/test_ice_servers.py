@@ -269,10 +269,15 @@ def try_turn(peer_config: dict[str, Any]) -> set[str]:
     login = {"username": entry["username"], "credential": entry["credential"]}
     task = {"deadline": time.monotonic() + 10, "servers": [{"url": url, **login} for url in entry["urls"]]}
     command = [sys.executable, "-m", "vws.ice_probe"]
-    done = subprocess.run(
-        command, input=json.dumps(task), capture_output=True, check=True, text=True, cwd=ROOT
-    )
-    return {json.loads(line)["error"] for line in done.stdout.splitlines()}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, cwd=ROOT, **pipes) as probe:
+        assert probe.stdin is not None
+        assert probe.stdout is not None
+        probe.stdin.write(f"{json.dumps(task)}\n")
+        probe.stdin.flush()
+        errors = {json.loads(line)["error"] for line in probe.stdout}
+    assert probe.returncode == 0
+    return errors
 
 
 def test_what_clients_are_given_opens_a_real_coturn(

@@ -13,6 +13,7 @@ import requests
 from tests.conftest import TOKEN, Clients, MakeServer, finishing
 from tests.support.client import ConnectRefused
 from tests.support.login_site import LoginSite
+from tests.support.raw_site import raw_site
 from tests.support.server import Server, row, until
 
 PIN, WRONG_TOKEN, ACME_TOKEN, KEY = "pin-4711", "guessed-token", "acme-secret", "api-key-0815"
@@ -115,7 +116,7 @@ def test_a_broken_login_site_is_told_from_a_refusal(
 FLOODS = {
     "of a suspended account": ("/hls/Gone/Stage/index.m3u8", {"pin": "1"}, "hls-refused", "1"),
     "that a site would decide": ("/hls/Site/Stage/index.m3u8", {"pin": "1"}, "stream-site-failed", "0"),
-    "that nginx would answer": ("/hls/Acme/Stage/index.m3u8", {"token": ACME_TOKEN}, "hls-failed", "1"),
+    "that nginx would answer": ("/hls/Acme/Stage/index.m3u8", {"token": ACME_TOKEN}, "api-failed", "1"),
     "after too many guesses": ("/nginx/on_publish", {"apikey": KEY}, "rtmp-refused", "1"),
 }
 
@@ -141,6 +142,16 @@ def test_requests_cannot_flood_the_log(
             server.get(path, **key)
     lines = server.log().count(f" {name} ")
     assert 0 < lines < 150
+
+
+def test_viewers_that_come_again_and_again_are_not_a_line_each(make_server: MakeServer) -> None:
+    with raw_site() as nginx:
+        nginx.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n#EXTM3U\n"
+        host = nginx.url.removesuffix("/login")
+        server = make_server(NGINX_HOST=host, accounts=[row("Acme", ACME_TOKEN)])
+        for _ in range(200):
+            assert server.get("/hls/Acme/Stage/index.m3u8", token=ACME_TOKEN).ok
+    assert 50 <= server.log().count(" hls-viewer ") < 150
 
 
 def test_what_clients_do_is_a_line_each(

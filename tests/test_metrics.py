@@ -10,6 +10,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import Clients, MakeServer, finishing
+from tests.support.raw_site import raw_site
 from tests.support.server import Server, row, until
 from tests.test_http_api import ok
 
@@ -71,3 +72,23 @@ def test_clients_that_leave_are_counted_with_the_reason(production: Server, clie
     gone = {label: value for (name, label), value in scrape(production).items() if "disconnects" in name}
     assert sum(gone.values()) == 2
     assert "transport close" in gone
+
+
+def test_streams_of_nginx_are_counted(make_server: MakeServer) -> None:
+    with raw_site() as nginx:
+        nginx.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n#EXTM3U\n"
+        host = nginx.url.removesuffix("/login")
+        server = make_server(VWS_ENV="production", API_KEY=KEY, NGINX_HOST=host, accounts=[row("Acme")])
+        assert numbers_of_nginx(server) == {"rtmp_streams": 0, "hls_viewers": 0, "clients": 0}
+        for number, kind in enumerate(("publish", "play")):
+            form = f"call={kind}&clientid={number}&name=Acme/Stage&token=Acme-token"
+            assert server.post(f"/nginx/on_{kind}", form, apikey=KEY).ok
+        for _ in range(3):
+            assert server.get("/hls/Acme/Stage/index.m3u8", token="Acme-token").ok
+        assert numbers_of_nginx(server) == {"rtmp_streams": 1, "hls_viewers": 3, "clients": 2}
+        assert scrape(server)["vws_peers", "player"] == 4
+
+
+def numbers_of_nginx(server: Server) -> dict[str, float]:
+    numbers = scrape(server)
+    return {name: numbers[f"vws_{name}", ""] for name in ("rtmp_streams", "hls_viewers", "clients")}

@@ -39,7 +39,7 @@ class Watch:
         self.site = site
         self.spawned: list[Callable[[], Any]] = []
         self.state = MemoryState()
-        self.state.enter_rtmp(STAGE, account=owner, when=0)
+        self.state.enter_rtmp(STAGE, account=owner, when=0, at=0)
         self._notices = Notices(
             self.state,
             accounts,

@@ -23,13 +23,14 @@ from tests.test_nginx_stat import PAGE
 from vws import __version__
 from vws.config import Config
 from vws.factory import create_app
-from vws.http import hls
 from vws.http.access import Access
-from vws.http.routes import CALLBACKS, ROUTES
+from vws.http.routes import CALLBACKS, ROUTES, STREAMS, Route
 
 PATHS = [route.path for route in ROUTES]
 POSTED = [route.path for route in CALLBACKS]
-HLS_PATH = "/hls/{account}/{stream}/{file}"
+ALL: tuple[Route[Any], ...] = (*ROUTES, *CALLBACKS, *STREAMS)
+DESCRIBED = {"/hls/<anything:path>": "/hls/{account}/{stream}/{file}"}
+"""Addresses that the description spells otherwise than the table."""
 PLAN = {
     "connections": 4,
     "totalBitrate": 9000,
@@ -46,7 +47,8 @@ PLAN = {
 def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
     """Return the whole program, nothing listening; production without a key."""
     database = tmp_path_factory.mktemp("app") / "vws.db"
-    return create_app(Config.from_env({"DATABASE_URL": f"sqlite:///{database}"}))[0]
+    settings = {"DATABASE_URL": f"sqlite:///{database}", "NGINX_HOST": "http://127.0.0.1:9"}
+    return create_app(Config.from_env(settings))[0]
 
 
 @pytest.fixture(scope="module")
@@ -116,12 +118,12 @@ def test_the_document_is_valid(document: Any) -> None:
 
 def test_every_address_is_in_the_table_of_routes(app: Flask) -> None:
     """The table says what each address asks of the caller: nothing is open by accident."""
-    known = {*PATHS, *POSTED, hls.PATH, "/static/<path:filename>"}
+    known = {*(route.path for route in ALL), "/static/<path:filename>"}
     assert {rule.rule for rule in app.url_map.iter_rules()} == known
 
 
 def test_every_address_is_described_and_nothing_else(document: Any) -> None:
-    assert sorted(document["paths"]) == sorted([*PATHS, *POSTED, HLS_PATH])
+    assert sorted(document["paths"]) == sorted(DESCRIBED.get(route.path, route.path) for route in ALL)
     for path, item in document["paths"].items():
         assert set(item) == {"post" if path in POSTED else "get"}
 
@@ -132,20 +134,20 @@ def test_the_description_asks_for_the_same_keys_as_the_table(document: Any) -> N
         path: operation.get("security", document["security"])
         for path, item in document["paths"].items()
         for operation in item.values()
-        if path != HLS_PATH
     }
     asked: dict[Access, list[dict[str, list[str]]]] = {
         Access.OPEN: [],
         Access.OPERATOR: keys,
         Access.OWNER: [*keys, {"accountToken": []}],
+        Access.VIEWER: [{"streamToken": []}, {"streamPin": []}, {"viewerSession": []}],
     }
-    assert described == {route.path: asked[route.access] for route in (*ROUTES, *CALLBACKS)}
+    assert described == {DESCRIBED.get(route.path, route.path): asked[route.access] for route in ALL}
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
+@pytest.mark.parametrize("route", [*ROUTES, *CALLBACKS], ids=lambda route: route.path)
 def test_the_server_asks_for_the_keys_that_the_table_says(app: Flask, route: Any) -> None:
     """No key is set in this production app, so whatever asks for one is closed."""
-    answer = app.test_client().get(route.path)
+    answer = app.test_client().open(route.path, method=route.methods[0])
     closed = route.access is not Access.OPEN
     assert (answer.status_code == 401) == closed
     answer.close()
@@ -211,7 +213,7 @@ def test_what_viewers_get_is_as_described(busy: Server, make_server: MakeServer,
         (make_server().get(path), 404),
     ):
         assert answer.status_code == status
-        check(answer, document, HLS_PATH)
+        check(answer, document, "/hls/{account}/{stream}/{file}")
 
 
 def test_what_an_owner_gets_is_as_described(busy: Server, document: Any) -> None:

@@ -43,7 +43,7 @@ def acme(plan: Plan = UNLIMITED) -> Account:
 
 
 def enter(state: LiveState, who: RtmpClient, *, plan: Plan = UNLIMITED, when: int = 0) -> list[f.Fact]:
-    return state.enter_rtmp(who, account=acme(plan), when=when)
+    return state.enter_rtmp(who, account=acme(plan), when=when, at=when)
 
 
 def refused(state: LiveState, act: Callable[[], object]) -> VWSError:
@@ -81,17 +81,17 @@ def test_the_quota_is_one_for_both(state: LiveState) -> None:
     for name in ("a", "b"):
         state.connect(session(name, acme(PLAN)), acme(PLAN))
     params = StreamParams(bitrate=400, audio_bitrate=50)
-    state.publish("a", Publish("Alice", "Lobby", params), account=acme(PLAN), when=0)
+    state.publish("a", Publish("Alice", "Lobby", params), account=acme(PLAN), when=0, at=0)
     enter(state, client(1), plan=PLAN)
     issues = refused(state, lambda: enter(state, client(2, "Balcony"), plan=PLAN))
     assert issues.message == "Unfit: totalBitrate, connections."
     assert refused(state, lambda: enter(state, player(2), plan=PLAN)).message == issues.message
     with pytest.raises(Unfit, match="totalBitrate"):
-        state.publish("b", Publish("Bob", "Other", params), account=acme(PLAN), when=0)
+        state.publish("b", Publish("Bob", "Other", params), account=acme(PLAN), when=0, at=0)
     with pytest.raises(Refused, match="connection limit exceeded:3/3"):
         state.connect(session("c", acme(PLAN)), acme(PLAN))
     state.leave_rtmp(client(1))
-    state.publish("b", Publish("Bob", "Other", params), account=acme(PLAN), when=0)
+    state.publish("b", Publish("Bob", "Other", params), account=acme(PLAN), when=0, at=0)
 
 
 def test_a_stream_that_is_live_cannot_be_published_again(state: LiveState) -> None:
@@ -200,7 +200,7 @@ def test_a_room_that_opens_later_shows_the_stream(state: LiveState) -> None:
     assert enter(state, replace(client(1), room="Lobby")) == []
     assert entered(join(state, "alice")) == ["Stage"]
     state.leave_room("alice", "Lobby", when=1)
-    assert entered(state.join_room("alice", "Lobby", account=acme(), when=2)) == ["Stage"]
+    assert entered(state.join_room("alice", "Lobby", account=acme(), when=2, at=2)) == ["Stage"]
     assert entered(join(state, "bob", room="Kitchen")) == []
     ((_, facts),) = state.expire_rtmp(when=10 * UPDATE)
     assert facts == [f.StreamRemoved("Lobby", ("alice",), "Stage")]
@@ -210,10 +210,10 @@ def test_a_webrtc_stream_and_an_rtmp_stream_do_not_take_each_others_place(state:
     join(state, "alice")
     publish = RoomPublish("Lobby", "Stage", ONE)
     enter(state, replace(client(1), room="Lobby"))
-    taken = refused(state, lambda: state.publish_in_room("alice", publish, account=acme(), when=0))
+    taken = refused(state, lambda: state.publish_in_room("alice", publish, account=acme(), when=0, at=0))
     assert taken.code == "held"
     state.leave_rtmp(client(1))
-    state.publish_in_room("alice", publish, account=acme(), when=0)
+    state.publish_in_room("alice", publish, account=acme(), when=0, at=0)
     assert enter(state, replace(client(2), room="Lobby")) == []
     assert state.leave_rtmp(client(2)) == []
     assert state.rooms()[0].streams == ("Stage",)
@@ -264,7 +264,7 @@ def test_what_a_room_names_comes_when_it_was_empty_for_a_while(state: LiveState)
 def test_a_room_names_no_stream_of_another_account(state: LiveState, scope: str) -> None:
     shop = replace(client(1), account="Shop", scope=scope or "Shop")
     moderator(state, scope=scope)
-    state.enter_rtmp(shop, account=account("Shop"), when=0)
+    state.enter_rtmp(shop, account=account("Shop"), when=0, at=0)
     facts = act(state, Action.META, rtmp=["Stage"])
     assert not any(isinstance(fact, f.StreamAdded) for fact in facts)
     own = replace(client(2), scope=scope or "Acme")
@@ -277,11 +277,11 @@ def test_a_room_names_no_stream_of_another_account(state: LiveState, scope: str)
 
 def test_streams_of_one_name_do_not_end_each_other_in_a_shared_room(state: LiveState) -> None:
     state.connect(replace(session("alice", acme(), "Alice"), scope=SHARED), acme())
-    state.join_room("alice", "Lobby", account=acme(), when=0)
+    state.join_room("alice", "Lobby", account=acme(), when=0, at=0)
     own = replace(client(1), scope=SHARED, room="Lobby")
     shop = replace(own, account="Shop", client_id="2")
     assert len(enter(state, own)) == 1
-    assert state.enter_rtmp(shop, account=account("Shop"), when=0) == []
+    assert state.enter_rtmp(shop, account=account("Shop"), when=0, at=0) == []
     assert state.leave_rtmp(shop) == []
     assert state.rooms()[0].streams == ("Stage",)
 
@@ -324,7 +324,7 @@ def test_who_keeps_order_takes_a_stream_out_of_a_room(state: LiveState) -> None:
     assert len(state.rtmp_streams()) == 1
     for who in ("mod", "bob"):
         state.leave_room(who, "Lobby", when=2)
-    assert entered(state.join_room("mod", "Lobby", account=acme(), when=3)) == []
+    assert entered(state.join_room("mod", "Lobby", account=acme(), when=3, at=3)) == []
     assert act(state, Action.META, rtmp=["Stage"])[1:] != []  # named again, it is back
     state.unpublish_from_room("mod", "Lobby", "Stage", when=4)
     assert state.leave_rtmp(in_room) == []
@@ -343,7 +343,7 @@ def test_streams_that_a_room_has_no_space_for_are_not_shown_in_it(state: LiveSta
 def test_nobody_who_joins_is_shown_what_the_others_are_not(state: LiveState) -> None:
     join(state, "alice")
     publish = RoomPublish("Lobby", "Stage", ONE)
-    state.publish_in_room("alice", publish, account=acme(), when=0)
+    state.publish_in_room("alice", publish, account=acme(), when=0, at=0)
     enter(state, replace(client(1), room="Lobby"))
     state.unpublish_from_room("alice", "Lobby", "Stage", when=1)
     assert entered(join(state, "bob")) == []
@@ -351,7 +351,7 @@ def test_nobody_who_joins_is_shown_what_the_others_are_not(state: LiveState) -> 
 
 def join(state: LiveState, who: str, room: str = "Lobby") -> list[f.Fact]:
     state.connect(session(who, acme(), who.title()), acme())
-    return state.join_room(who, room, account=acme(), when=1)
+    return state.join_room(who, room, account=acme(), when=1, at=1)
 
 
 def moderator(state: LiveState, room: str = "Lobby", *, scope: str = "") -> None:
@@ -359,11 +359,11 @@ def moderator(state: LiveState, room: str = "Lobby", *, scope: str = "") -> None
     if state.session("mod") is None:
         mod = session("mod", acme(), "Mod", role=Role.MODERATOR)
         state.connect(replace(mod, scope=scope or mod.scope), acme())
-    state.join_room("mod", room, account=acme(), when=0)
+    state.join_room("mod", room, account=acme(), when=0, at=0)
 
 
 def act(state: LiveState, action: Action, room: str = "Lobby", **meta: object) -> list[f.Fact]:
-    return state.moderate("mod", RoomAction(room, action, meta=meta), when=1)
+    return state.moderate("mod", RoomAction(room, action, meta=meta), when=1, at=1)
 
 
 def entered(facts: list[f.Fact]) -> list[str]:

@@ -54,15 +54,15 @@ def test_a_delivery_that_fails_keeps_nobody_from_the_rest(site: RawSite) -> None
         spawn=lambda act, *args: act(*args),
         clock=lambda: now,
     )
-    news = RtmpNews(Announcer(IceServers(Config())), deliver=deliver, notices=notices, clock=lambda: now)
+    news = RtmpNews(Announcer(IceServers(Config())), deliver=deliver, notices=notices, wall=lambda: now)
     stat = NginxStat(site.url, timeout=5)
     upkeep = RtmpUpkeep(state, accounts, stat=stat, news=news, notices=notices, clock=lambda: now)
     for stream in ("Stage", "Balcony"):
         client = RtmpClient("Acme", "Acme", stream, RtmpKind.PUBLISH, stream)
-        state.enter_rtmp(client, account=account("Acme"), when=0)
+        state.enter_rtmp(client, account=account("Acme"), when=0, at=0)
     now = EVERY
     state.enter_rtmp(
-        RtmpClient("Acme", "Acme", "Cellar", RtmpKind.PUBLISH, "3"), account=account("Acme"), when=now
+        RtmpClient("Acme", "Acme", "Cellar", RtmpKind.PUBLISH, "3"), account=account("Acme"), when=now, at=0
     )
     with pytest.raises(ConnectionError):
         upkeep.look_after()

@@ -55,7 +55,9 @@ class Site:
         self, who: str, channel: str, params: StreamParams = HD, evict: frozenset[str] = NOBODY
     ) -> list[f.Fact]:
         command = Publish(who, channel, params)
-        return self.state.publish(who.lower(), command, account=self.of(who), when=self.now, evict=evict)
+        return self.state.publish(
+            who.lower(), command, account=self.of(who), when=self.now, at=self.now, evict=evict
+        )
 
     def subscribe(
         self, who: str, channel: str, evict: frozenset[str] = NOBODY, *, name: str = ""
@@ -67,12 +69,14 @@ class Site:
         """Let users join one after the other; return what the last one's joining led to."""
         facts: list[f.Fact] = []
         for who in users:
-            facts = self.state.join_room(who.lower(), room, account=self.of(who), when=self.now)
+            facts = self.state.join_room(who.lower(), room, account=self.of(who), when=self.now, at=self.now)
         return facts
 
     def show(self, who: str, stream: str, params: StreamParams = HD, *, room: str = "Lobby") -> list[f.Fact]:
         command = RoomPublish(room, stream, params)
-        return self.state.publish_in_room(who.lower(), command, account=self.of(who), when=self.now)
+        return self.state.publish_in_room(
+            who.lower(), command, account=self.of(who), when=self.now, at=self.now
+        )
 
     def view(
         self,
@@ -82,15 +86,20 @@ class Site:
         plan: Plan = UNLIMITED,
         label: str = "Acme",
         address: str = "192.0.2.1",
+        replaces: str = "",
     ) -> None:
         owner = account(label, plan=plan)
-        self.state.open_viewer(session, stream, account=owner, address=address, when=self.now)
+        self.state.open_viewer(
+            session, stream, account=owner, address=address, when=self.now, replaces=replaces
+        )
 
     def keep(self, session: str, stream: str = "Stage", *, label: str = "Acme") -> None:
         self.state.keep_viewer(session, stream, account=account(label), when=self.now)
 
     def act(self, who: str, action: Action, user: str = "", **more: Any) -> list[f.Fact]:
-        return self.state.moderate(who.lower(), RoomAction("Lobby", action, user, **more), when=self.now)
+        return self.state.moderate(
+            who.lower(), RoomAction("Lobby", action, user, **more), when=self.now, at=self.now
+        )
 
     def of(self, who: str) -> Account:
         return self.accounts[who.lower()]
@@ -193,7 +202,7 @@ def test_whoever_is_gone_can_do_nothing(site: Site) -> None:
         lambda: state.unsubscribe("alice", "Stage", when=now),
         lambda: state.leave_room("alice", "Lobby", when=now),
         lambda: state.unpublish_from_room("alice", "Lobby", "Stage", when=now),
-        lambda: state.post_message("alice", HI, when=now),
+        lambda: state.post_message("alice", HI, at=now),
         lambda: state.route("alice", "Stage", "Bob"),
         lambda: state.audience("alice", None),
     ]
@@ -414,7 +423,7 @@ def test_room_operations_that_are_refused_change_nothing(site: Site) -> None:
         (Refused, lambda: site.show("Bob", "Balcony")),
         (Refused, lambda: site.act("Bob", Action.LOCK)),
         (Refused, lambda: site.act("Alice", Action.LOCK)),
-        (Refused, lambda: state.post_message("bob", HI, when=now)),
+        (Refused, lambda: state.post_message("bob", HI, at=now)),
         (Refused, lambda: state.leave_room("bob", "Lobby", when=now)),
         (Refused, lambda: state.unpublish_from_room("bob", "Lobby", "Stage", when=now)),
         (NotFound, lambda: state.unpublish_from_room("alice", "Lobby", "Balcony", when=now)),
@@ -478,7 +487,7 @@ def test_empty_rooms_are_forgotten_in_time(make: Callable[..., Site]) -> None:
     site = make(history_ttl=1_000)
     site.arrive("Alice")
     site.join("Alice")
-    site.state.post_message("alice", HI, when=site.now)
+    site.state.post_message("alice", HI, at=site.now)
 
     def messages_after(pause: int) -> int:
         site.state.leave_room("alice", "Lobby", when=site.now)
@@ -499,7 +508,7 @@ def test_a_ban_is_kept_longer_than_the_chat(make: Callable[..., Site]) -> None:
     site.arrive("Bob", "Charlie")
     site.connect("mod", "Mod", account("Acme"), Role.MODERATOR)
     site.join("Mod")
-    site.state.post_message("mod", HI, when=site.now)
+    site.state.post_message("mod", HI, at=site.now)
     site.act("Mod", Action.MUTE, "Charlie")
     site.act("Mod", Action.BAN, "Bob", minutes=1)
     site.state.leave_room("mod", "Lobby", when=site.now)
@@ -509,7 +518,7 @@ def test_a_ban_is_kept_longer_than_the_chat(make: Callable[..., Site]) -> None:
     entered = site.join("Charlie")[0]
     assert isinstance(entered, f.RoomEntered)
     assert entered.messages == ()
-    site.state.post_message("charlie", HI, when=site.now)
+    site.state.post_message("charlie", HI, at=site.now)
     site.now += 1
     site.join("Bob")
 
@@ -565,6 +574,25 @@ def test_the_plan_limits_the_viewers_of_an_account(site: Site) -> None:
     site.view("c", plan=plan)
 
 
+def test_a_viewer_that_begins_again_takes_no_second_place(make: Callable[..., Site]) -> None:
+    site, plan = make(viewers=1), Plan(stream_players=1)
+    site.view("a", plan=plan)
+    site.view("b", "Balcony", plan=plan, replaces="a")
+    assert site.state.viewers() == {"Acme": {"Balcony": 1}}
+    site.refused(NotFound, lambda: site.keep("a"))
+    site.keep("b", "Balcony")
+    site.refused(Unavailable, lambda: site.view("c", replaces="a"))
+
+
+def test_nobody_takes_the_place_of_another_accounts_viewer(site: Site) -> None:
+    plan = Plan(stream_players=1)
+    site.view("a", plan=plan)
+    site.view("b", label="Beta", replaces="a")
+    site.keep("a")
+    error = site.refused(Unfit, lambda: site.view("c", plan=plan, replaces="b"))
+    assert str(error) == "Unfit: streamPlayers."
+
+
 def test_players_of_channels_are_no_viewers(site: Site) -> None:
     site.arrive("Alice", "Bob")
     site.publish("Alice", "Stage")
@@ -606,7 +634,7 @@ def test_nothing_is_left_when_everybody_has_gone(site: Site) -> None:
     site.connect("anyone", None, account("Acme"))
     site.join("Alice", "Bob", "Charlie", room="Lobby")
     site.join("Alice", "Charlie", room="Kitchen")
-    site.state.join_room("second", "Lobby", account=account("Acme"), when=site.now)
+    site.state.join_room("second", "Lobby", account=account("Acme"), when=site.now, at=site.now)
     site.show("Alice", "Stage")
     site.show("Alice", "Stage", room="Kitchen")
     site.show("Charlie", "Balcony", room="Kitchen")

@@ -174,7 +174,11 @@ class LiveStateMachine(RuleBasedStateMachine):
     def publish(self, socket: str, name: str, channel: str, rate: int, evict: frozenset[str]) -> None:
         command = Publish(self.peer_id(socket, name), channel, params(rate))
         account = self.account_of(socket)
-        self.attempt(lambda: self.state.publish(socket, command, account=account, when=self.now, evict=evict))
+        self.attempt(
+            lambda: self.state.publish(
+                socket, command, account=account, when=self.now, at=self.now, evict=evict
+            )
+        )
 
     @rule(choice=choices)
     def unpublish(self, choice: int) -> None:
@@ -201,7 +205,9 @@ class LiveStateMachine(RuleBasedStateMachine):
     def join_room(self, socket: str, room: str) -> None:
         if socket in self.sessions and self.sessions[socket].user is not None:
             account = self.account_of(socket)
-            self.attempt(lambda: self.state.join_room(socket, room, account=account, when=self.now))
+            self.attempt(
+                lambda: self.state.join_room(socket, room, account=account, when=self.now, at=self.now)
+            )
 
     @rule(choice=choices)
     def leave_room(self, choice: int) -> None:
@@ -214,7 +220,9 @@ class LiveStateMachine(RuleBasedStateMachine):
         command = RoomPublish(room, stream, params(rate))
         account = self.account_of(socket)
         self.attempt(
-            lambda: self.state.publish_in_room(socket, command, account=account, when=self.now, evict=evict)
+            lambda: self.state.publish_in_room(
+                socket, command, account=account, when=self.now, at=self.now, evict=evict
+            )
         )
 
     @rule(choice=choices, room=rooms)
@@ -226,13 +234,13 @@ class LiveStateMachine(RuleBasedStateMachine):
     def post_message(self, choice: int) -> None:
         socket, room = pick(choice, self.memberships())
         command = RoomMessage(room, {"text": "Hi"}, size=13)
-        self.attempt(lambda: self.state.post_message(socket, command, when=self.now))
+        self.attempt(lambda: self.state.post_message(socket, command, at=self.now))
 
     @rule(choice=choices, action=st.sampled_from(Action), user=names, meta=metas)
     def moderate(self, choice: int, action: Action, user: str, meta: dict[str, Any]) -> None:
         socket, room = pick(choice, self.memberships())
         command = RoomAction(room, action, user, minutes=0.1, meta=meta)
-        self.attempt(lambda: self.state.moderate(socket, command, when=self.now))
+        self.attempt(lambda: self.state.moderate(socket, command, when=self.now, at=self.now))
 
     @rule(milliseconds=st.integers(0, 10_000))
     def let_time_pass(self, milliseconds: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from vws import logs
 from vws.accounts import AccountDirectory
 from vws.announce import Announcer, Outgoing
-from vws.claims import Clock
+from vws.clock import Clock
 from vws.core.accounts import STATIC, Account
 from vws.core.attempts import FailedAttempts, TooManyAttempts
 from vws.core.channels import SHARED
@@ -71,6 +71,7 @@ class Gatekeeper:
         sites: LoginSites,
         attempts: FailedAttempts,
         clock: Clock,
+        wall: Clock,
         shared_channels: bool = False,
         generic_refusals: bool = False,
     ) -> None:
@@ -80,6 +81,7 @@ class Gatekeeper:
         self._sites = sites
         self._attempts = attempts
         self._clock = clock
+        self._wall = wall
         self._shared_channels = shared_channels
         self._generic_refusals = generic_refusals
 
@@ -94,8 +96,7 @@ class Gatekeeper:
 
     def leave(self, session: Session, reason: str) -> list[Outgoing]:
         """Take a client that is gone out of everything; return what others are told of it."""
-        when = self._clock()
-        facts = self._state.disconnect(session.socket_id, when=when)
+        facts = self._state.disconnect(session.socket_id, when=self._clock())
         logs.event(
             "disconnect",
             socket=session.socket_id,
@@ -103,7 +104,7 @@ class Gatekeeper:
             user=session.user,
             reason=reason,
         )
-        return self._announcer.tell(facts, when=when)
+        return self._announcer.tell(facts, at=self._wall())
 
     def confirm(self, auth: object, session: Session, *, pin: str | int | None) -> None:
         """Check what a client that is in already brings along once more; nothing at all is fine, too."""

@@ -6,19 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from vws.accounts import AccountDirectory
+from vws.clock import Clock
 from vws.core.accounts import Account
 from vws.core.channels import Held
 from vws.core.facts import Fact
 from vws.core.session import Session
 from vws.errors import Refused
 
-__all__ = ["Alive", "Claims", "Clock", "account_of"]
+__all__ = ["Alive", "Claims", "account_of"]
 
 Alive = Callable[[str], bool]
 """Ask a socket for a sign of life; may wait for it, so the asker's own events wait too."""
-
-Clock = Callable[[], int]
-"""The time in milliseconds since the epoch."""
 
 Operation = Callable[..., list[Fact]]
 """`LiveState.publish`, `subscribe` or `publish_in_room`: takes a place, and can be told whom to evict."""

@@ -193,7 +193,7 @@ class Config:
         "ALLOWED_ORIGINS",
         read.origins,
         default="*",
-        about="Origins of pages that may connect, with commas between.",
+        about="Origins of pages that may connect, and read answers, with commas between.",
     )
     trusted_proxies: tuple[read.Network, ...] = _row(
         "TRUSTED_PROXIES",

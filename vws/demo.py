@@ -1,55 +1,25 @@
-"""The demos: which pages there are, and the account of the room, which needs users.
-
-That account exists in development where no other is set up for users. Whoever has the static token may be any
-of them: their pin is the token.
-"""
+"""The demos: which pages there are."""
 
 from __future__ import annotations
 
-import hmac
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass
 
-from vws.config import Config
-from vws.core.session import Role
-from vws.errors import Refused
-from vws.login import FAILED, LoginAnswer, LoginSites
+__all__ = ["DEMOS", "Demo"]
 
-__all__ = ["DEMOS", "DemoLogins", "has_demo_account", "with_demo_account"]
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """A page; ``calls`` says whether it makes calls, with the Socket.IO client."""
+
+    title: str
+    about: str
+    calls: bool = True
+
 
 DEMOS = {
-    "broadcast": {"title": "Broadcast", "about": "Send a camera or a screen to everybody who watches."},
-    "watch": {"title": "Watch", "about": "See what is broadcast, by whoever is live in the channel."},
-    "room": {"title": "Room", "about": "A call of everybody in the room, with chat."},
-    "hls": {"title": "HLS", "about": "Play what is broadcast by RTMP, from OBS for one."},
+    "broadcast": Demo("Broadcast", "Send a camera or a screen to everybody who watches."),
+    "watch": Demo("Watch", "See what is broadcast, by whoever is live in the channel."),
+    "room": Demo("Room", "A call of everybody in the room, with chat."),
+    "hls": Demo("HLS", "Play what is broadcast by RTMP, from OBS for one.", calls=False),
 }
 """The pages by name: /demo/<name>."""
-
-ACCOUNT = "_demo"
-LOGIN_URL = "demo:"
-"""Stands where a login site's address stands; nothing is asked over the network."""
-
-
-def with_demo_account(config: Config) -> Config:
-    """Fill in STATIC_ACCOUNT where the demo room would have no users without it."""
-    wanted = config.development and config.demo and config.static_token
-    if not wanted or config.static_account or config.static_login:
-        return config
-    return replace(config, static_account=ACCOUNT, static_login=LOGIN_URL)
-
-
-def has_demo_account(config: Config) -> bool:
-    """Tell whether STATIC_ACCOUNT is the demo's own."""
-    return config.static_login == LOGIN_URL
-
-
-class DemoLogins(LoginSites):
-    """Answers for the demo's account, and asks the login sites of all others."""
-
-    def login(self, url: str, credentials: dict[str, Any]) -> LoginAnswer:
-        if url != LOGIN_URL:
-            return super().login(url, credentials)
-        pin, token = (str(credentials[key]).encode("utf-8", "replace") for key in ("pin", "token"))
-        if not hmac.compare_digest(pin, token):
-            raise Refused(FAILED)
-        return LoginAnswer(Role.USER)

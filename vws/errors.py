@@ -7,7 +7,18 @@ status codes, the command line into an exit code.
 
 from __future__ import annotations
 
-__all__ = ["BadInput", "ConfigError", "Greedy", "NotFound", "Refused", "Unavailable", "VWSError"]
+__all__ = [
+    "BadInput",
+    "ConfigError",
+    "Forbidden",
+    "NotFound",
+    "Refused",
+    "TooMany",
+    "Unavailable",
+    "UpstreamBroken",
+    "UpstreamSlow",
+    "VWSError",
+]
 
 
 class VWSError(Exception):
@@ -34,13 +45,16 @@ class Refused(VWSError):
     code = "refused"
 
 
-class Greedy(Refused):
-    """Somebody who may have it asks for too much at once."""
+class Forbidden(Refused):
+    """What is not for this client, whatever else it shows."""
+
+    code = "forbidden"
+
+
+class TooMany(Refused):
+    """Too much at once, or in too short a time; later it may be allowed."""
 
     code = "too-many-requests"
-
-    def __init__(self) -> None:
-        super().__init__("Too many requests at once")
 
 
 class NotFound(VWSError):
@@ -53,6 +67,18 @@ class Unavailable(VWSError):
     """Something this server depends on (database, login site) does not answer."""
 
     code = "unavailable"
+
+
+class UpstreamBroken(Unavailable):
+    """A server that is asked for each answer is not there, or says what it should not."""
+
+    code = "upstream"
+
+
+class UpstreamSlow(Unavailable):
+    """A server that is asked for each answer does not give one in time."""
+
+    code = "upstream-slow"
 
 
 class ConfigError(VWSError):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -12,10 +10,11 @@ import gevent
 import peewee
 from flask import Flask
 
-from vws import db, http
+from vws import clock, db, http
 from vws.accounts import AccountDirectory
 from vws.announce import Announcer
 from vws.auth import Gatekeeper
+from vws.background import repeat
 from vws.claims import Claims
 from vws.config import Config
 from vws.core import strict_json
@@ -23,7 +22,8 @@ from vws.core.account_rows import Rows
 from vws.core.address import client_address, is_trusted
 from vws.core.attempts import FailedAttempts
 from vws.core.counters import Counters
-from vws.demo import DemoLogins, has_demo_account, with_demo_account
+from vws.demo import DEMOS
+from vws.demo_login import DemoLogins, has_demo_account, with_demo_account
 from vws.errors import Unavailable
 from vws.hls import Hls
 from vws.ice import IceServers
@@ -85,13 +85,7 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
         counters=counters,
     )
     server.drive(dispatcher)
-    sites = StreamSites(timeout=SITE_TIMEOUT, at_once=config.max_logins)
-    questions = FailedAttempts(config.auth_rate_limit, window=QUESTIONS_WINDOW)
-    access = StreamAccess(accounts, sites, guesses=attempts, questions=questions)
-    notices = Notices(state, accounts, sites=sites, spawn=gevent.spawn, clock=_now)
-    news = RtmpNews(announcer, deliver=server.deliver, notices=notices, clock=_now)
-    stat = NginxStat(config.nginx_stat, timeout=NGINX_TIMEOUT)
-    upkeep = RtmpUpkeep(state, accounts, stat=stat, news=news, notices=notices, clock=_now)
+    nginx = _nginx(config, state, accounts, announcer=announcer, attempts=attempts, server=server)
     reloader = Reloader(accounts, gatekeeper, drop=server.drop)
     app = _flask(config)
     services = http.Services(
@@ -102,17 +96,16 @@ def create_app(config: Config, *, state: LiveState | None = None) -> tuple[Flask
         attempts=attempts,
         counters=counters,
         ice=ice,
-        ice_check=IceCheck(ice, clock=_now),
+        ice_check=IceCheck(ice, clock=clock.steady),
         messages_sent=lambda: server.messages_sent,
-        ready=Readiness(partial(_ready, database, accounts), clock=_now),
-        clock=_now,
-        started_at=_now(),
-        hls=_hls(config, state, access) if config.nginx_host else None,
-        rtmp=_rtmp(config, state, access, news=news) if config.nginx_host else None,
+        ready=Readiness(partial(_ready, database, accounts), clock=clock.steady),
+        clock=clock.steady,
+        started_at=clock.steady(),
+        nginx=nginx,
     )
     http.register(app, services)
     socketio = _mount(app, server, config)
-    _start(config, reloader, state, upkeep)
+    _start(config, reloader, accounts, state=state)
     return app, socketio
 
 
@@ -121,10 +114,6 @@ def _read_accounts(database: Any) -> Rows:
     if isinstance(database, peewee.SqliteDatabase):
         db.migrate(database)
     return db.read_rows(database)
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _state_limits(config: Config) -> StateLimits:
@@ -155,30 +144,46 @@ def _gatekeeper(
         announcer=announcer,
         sites=sites(timeout=config.login_timeout, at_once=config.max_logins),
         attempts=attempts,
-        clock=_now,
+        clock=clock.steady,
+        wall=clock.wall,
         shared_channels=config.shared_channels,
         generic_refusals=config.extra_security and not config.development,
     )
 
 
-def _hls(config: Config, state: LiveState, access: StreamAccess) -> Hls:
-    return Hls(
-        state,
-        access=access,
-        files=NginxFiles(config.nginx_host, config.nginx_key, timeout=NGINX_TIMEOUT),
-        clock=_now,
-    )
-
-
-def _rtmp(config: Config, state: LiveState, access: StreamAccess, *, news: RtmpNews) -> Rtmp:
-    return Rtmp(
+def _nginx(
+    config: Config,
+    state: LiveState,
+    accounts: AccountDirectory,
+    *,
+    announcer: Announcer,
+    attempts: FailedAttempts,
+    server: Server,
+) -> http.Nginx | None:
+    """Build what works together with nginx, where one is set up."""
+    if not config.nginx_host:
+        return None
+    sites = StreamSites(timeout=SITE_TIMEOUT, at_once=config.max_logins)
+    questions = FailedAttempts(config.auth_rate_limit, window=QUESTIONS_WINDOW)
+    access = StreamAccess(accounts, sites, guesses=attempts, questions=questions)
+    notices = Notices(state, accounts, sites=sites, spawn=gevent.spawn, clock=clock.steady)
+    news = RtmpNews(announcer, deliver=server.deliver, notices=notices, wall=clock.wall)
+    stat = NginxStat(config.nginx_stat, timeout=NGINX_TIMEOUT)
+    upkeep = RtmpUpkeep(state, accounts, stat=stat, news=news, notices=notices, clock=clock.steady)
+    seconds = min(config.nginx_update_interval, LOOK_AFTER_RTMP_EVERY)
+    gevent.spawn(repeat, "rtmp", upkeep.look_after, sleep=partial(gevent.sleep, seconds))
+    rtmp = Rtmp(
         state,
         access=access,
         news=news,
         hls_path=config.nginx_hls_path,
-        clock=_now,
+        clock=clock.steady,
+        wall=clock.wall,
         shared_channels=config.shared_channels,
     )
+    files = NginxFiles(config.nginx_host, config.nginx_key, timeout=NGINX_TIMEOUT)
+    hls = Hls(state, access=access, files=files, clock=clock.steady)
+    return http.Nginx(hls, rtmp)
 
 
 def _tables(
@@ -191,7 +196,7 @@ def _tables(
     server: Server,
 ) -> dict[str, EventTable]:
     """Say which namespace takes which events; existing clients use `/` for all of them."""
-    claims = Claims(accounts, alive=server.answers, clock=_now)
+    claims = Claims(accounts, alive=server.answers, clock=clock.steady)
     signaling = Signaling(
         state,
         accounts,
@@ -199,10 +204,11 @@ def _tables(
         ice=ice,
         claims=claims,
         busy=server.is_busy,
-        clock=_now,
+        clock=clock.steady,
+        wall=clock.wall,
         enforce_sdp=config.enforce_sdp,
     )
-    rooms = Rooms(state, accounts, announcer=announcer, claims=claims, clock=_now)
+    rooms = Rooms(state, accounts, announcer=announcer, claims=claims, clock=clock.steady, wall=clock.wall)
     groups = {
         "/signaling": signaling_events(signaling),
         "/room": room_events(rooms),
@@ -216,7 +222,7 @@ def _flask(config: Config) -> Flask:
     app = Flask("vws", template_folder=str(PROJECT / "templates"), static_folder=str(PROJECT / "static"))
     app.url_map.merge_slashes = False  # or a redirect would lead to whatever host the request names
     app.config["MAX_CONTENT_LENGTH"] = config.max_message_size
-    app.jinja_env.globals["demo"] = config.demo
+    app.jinja_env.globals["demos"] = DEMOS if config.demo else {}
     return app
 
 
@@ -271,23 +277,13 @@ def _ready(database: Any, accounts: AccountDirectory) -> dict[str, str]:
     return {"database": problem, "accounts": "" if accounts.loaded else "not loaded yet"}
 
 
-def _start(config: Config, reloader: Reloader, state: LiveState, upkeep: RtmpUpkeep) -> None:
-    """Load the accounts, and go on trying beside everything else when the database is down."""
-    with suppress(Unavailable):
-        reloader.reload()
-    gevent.spawn(reloader.reload_until_loaded, lambda: gevent.sleep(config.account_retry))
-    gevent.spawn(_sweep, state)
-    if config.nginx_host:
-        gevent.spawn(_look_after, upkeep, min(config.nginx_update_interval, LOOK_AFTER_RTMP_EVERY))
+def _start(config: Config, reloader: Reloader, accounts: AccountDirectory, *, state: LiveState) -> None:
+    """Load the accounts, and begin with what is done beside everything else."""
+    reloader.try_to_reload()
+    again = partial(gevent.sleep, config.account_retry)
+    gevent.spawn(repeat, "reload", reloader.try_to_reload, sleep=again, done=lambda: accounts.loaded)
+    gevent.spawn(repeat, "sweep", partial(_sweep, state), sleep=partial(gevent.sleep, SWEEP_EVERY))
 
 
 def _sweep(state: LiveState) -> None:
-    while True:
-        gevent.sleep(SWEEP_EVERY)
-        state.sweep(when=_now())
-
-
-def _look_after(upkeep: RtmpUpkeep, seconds: int) -> None:
-    while True:
-        gevent.sleep(seconds)
-        upkeep.look_after()
+    state.sweep(when=clock.steady())

@@ -9,10 +9,11 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 
 from vws import logs
+from vws.clock import Clock
 from vws.core.accounts import Account
 from vws.core.attempts import TooManyAttempts
 from vws.core.hls import INDEX, HlsFile, parse_path, playlist_for, rewrite
-from vws.errors import Greedy, NotFound, Refused, Unavailable
+from vws.errors import Forbidden, NotFound, Refused, TooMany, Unavailable
 from vws.nginx_files import Fetched, NginxFiles
 from vws.state.base import LiveState
 from vws.stream_access import NotLoaded, Refusals, StreamAccess, StreamRequest
@@ -25,7 +26,7 @@ BANDWIDTH = 2_000
 """What a stream is said to need where no plan limits it, kbps; it is the only one to choose."""
 
 
-class Denied(Refused):
+class Denied(Forbidden):
     """Not for this viewer. All are told the same; why is for the log."""
 
     code = "denied"
@@ -46,18 +47,22 @@ class Hls:
         *,
         access: StreamAccess,
         files: NginxFiles,
-        clock: Callable[[], int],
+        clock: Clock,
     ) -> None:
         self._state = state
         self._access = access
         self._files = files
         self._clock = clock
+        self._arrivals = logs.FewLines()
         self._refusals = Refusals(refused="hls-refused", broken="stream-site-failed")
 
-    def open(self, path: str, *, token: str, pin: str, address: str, count: bool = True) -> str:
+    def open(
+        self, path: str, *, token: str, pin: str, address: str, replaces: str = "", count: bool = True
+    ) -> str:
         """Return a viewer's first playlist; raise `Unfit` over the plan.
 
-        Without ``count`` there is no viewer yet, only the same answer as one would get.
+        ``replaces`` is a session that the viewer had before. Without ``count`` there is no viewer yet, only
+        the same playlist as one would get.
         """
         file, session = _parse(path), secrets.token_urlsafe(SESSION_BYTES)
         if file.name != INDEX:
@@ -66,8 +71,11 @@ class Hls:
         playlist = self._files.playlist(file)
         if count:
             when = self._clock()
-            self._state.open_viewer(session, file.stream, account=account, address=address, when=when)
-            logs.event("hls-viewer", account=account.label, stream=file.stream, address=address)
+            self._state.open_viewer(
+                session, file.stream, account=account, address=address, when=when, replaces=replaces
+            )
+            label, name = account.label, file.stream
+            self._arrivals.event("hls-viewer", account=label, stream=name, address=address)
         return playlist_for(playlist, session, bandwidth=_bandwidth(account))
 
     def playlist(self, path: str, session: str) -> str:
@@ -95,7 +103,7 @@ class Hls:
         try:
             account = self._access.account(file.account)
             note(session, file.stream, account=account, when=self._clock())
-        except Greedy:
+        except TooMany:
             raise
         except (Refused, NotFound):
             raise Denied from None

@@ -7,8 +7,9 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import gevent
 from gevent import socket
 
 from vws import logs
+from vws.clock import Clock
 from vws.config import SETTINGS
 from vws.core.ice import IceReport, IceResult, IceURL
 from vws.ice import IceServers
@@ -35,6 +37,9 @@ LIMIT = 9.0
 PATIENCE = 9.5
 """Seconds that somebody waits for the outcome."""
 
+LONGEST_COMPLAINT = 4096
+"""Bytes that are read of what the process says when it fails."""
+
 PROJECT = Path(__file__).resolve().parent.parent
 OURS = frozenset(setting.name for setting in SETTINGS)
 UNTRIED = {"error": "not tried: the test itself failed"}
@@ -45,7 +50,7 @@ Server = dict[str, str]
 class IceCheck:
     """Tests what clients are given, one run at a time however many ask, and keeps the outcome for a while."""
 
-    def __init__(self, ice: IceServers, *, clock: Callable[[], int]) -> None:
+    def __init__(self, ice: IceServers, *, clock: Clock) -> None:
         self._ice = ice
         self._clock = clock
         self._report: IceReport | None = None
@@ -93,54 +98,68 @@ def _server(entry: Mapping[str, Any], url: str) -> Server:
 
 def _probe(servers: Sequence[Server]) -> list[IceResult]:
     """Have another process try the servers, and return what it tells of each."""
-    answers: dict[int, Mapping[str, Any]] = {}
+    urls = [server["url"] for server in servers]
+    task = json.dumps({"deadline": time.monotonic() + SECONDS, "servers": servers})
     try:
-        task = json.dumps({"deadline": time.monotonic() + SECONDS, "servers": servers})
-        answers = {answer["index"]: answer for answer in map(json.loads, _converse(task).splitlines())}
-    except (OSError, ValueError) as error:
-        logs.event("ice-check-failed", level=logging.ERROR, error=type(error).__name__)
-    return [_result(server["url"], answers.get(index, UNTRIED)) for index, server in enumerate(servers)]
+        said, complaints = _converse(task)
+        answers = {answer["index"]: answer for answer in map(json.loads, said.splitlines())}
+        results = [_result(url, answers.get(index, UNTRIED)) for index, url in enumerate(urls)]
+    except Exception as error:  # whatever it is, it would be the same at once
+        logs.failure("ice-check", error)
+        return [_result(url, UNTRIED) for url in urls]
+    if len(answers) < len(urls):
+        logs.event("ice-check-failed", level=logging.ERROR, error=_last_line(complaints))
+    return results
 
 
 def _result(url: str, answer: Mapping[str, Any]) -> IceResult:
     return IceResult(IceURL.parse(url), None if answer["error"] else answer["ms"], answer["error"])
 
 
-def _converse(task: str) -> bytes:
-    """Give a new process its task, and return the whole lines it writes until it ends or the time is up."""
+def _last_line(complaints: bytes) -> str:
+    lines = complaints.decode(errors="replace").split("\n")
+    return next((line for line in reversed(lines) if line.strip()), "it did not end in time")
+
+
+def _converse(task: str) -> tuple[bytes, bytes]:
+    """Give a new process its task; return the whole lines it writes until it ends or the time is up.
+
+    The second is the end of what it complains of.
+    """
     ours, theirs = socket.socketpair()
-    with ours:
+    with ours, tempfile.TemporaryFile() as complaints:
         with theirs:
-            pid = _spawn(theirs.fileno())
+            pid = _spawn(theirs.fileno(), complaints.fileno())
         try:
             said = b"".join(_exchange(ours, task))
         finally:
             _end(pid)
-    return said[: said.rfind(b"\n") + 1]
+        complaints.seek(max(0, complaints.seek(0, os.SEEK_END) - LONGEST_COMPLAINT))
+        return said[: said.rfind(b"\n") + 1], complaints.read()
 
 
 def _exchange(connection: socket.socket, task: str) -> Iterator[bytes]:
-    with suppress(gevent.Timeout), gevent.Timeout(LIMIT):
-        connection.sendall(task.encode())
-        connection.shutdown(socket.SHUT_WR)
+    with suppress(gevent.Timeout, OSError), gevent.Timeout(LIMIT):
+        connection.sendall(task.encode() + b"\n")
         while chunk := connection.recv(65536):
             yield chunk
 
 
-def _spawn(descriptor: int) -> int:
+def _spawn(conversation: int, complaints: int) -> int:
     """Start the process; a fork would stop everything for as long as copying this one's memory map takes.
 
-    Secrets of ours are no business of its environment.
+    Secrets of ours are no business of its environment, and files in the current folder none of its own (-P).
     """
     variables = {name: value for name, value in os.environ.items() if name not in OURS}
+    paths = [str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return os.posix_spawn(
         sys.executable,
-        [sys.executable, "-m", "vws.ice_probe"],
-        {**variables, "PYTHONPATH": str(PROJECT)},
+        [sys.executable, "-P", "-m", "vws.ice_probe"],
+        {**variables, "PYTHONPATH": os.pathsep.join(paths)},
         file_actions=[
-            (os.POSIX_SPAWN_DUP2, descriptor, 0),
-            (os.POSIX_SPAWN_DUP2, descriptor, 1),
-            (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+            (os.POSIX_SPAWN_DUP2, conversation, 0),
+            (os.POSIX_SPAWN_DUP2, conversation, 1),
+            (os.POSIX_SPAWN_DUP2, complaints, 2),
         ],
     )
 

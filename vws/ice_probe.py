@@ -1,16 +1,18 @@
 """Try STUN and TURN servers, as a program: ``python -m vws.ice_probe``.
 
-A process of its own: aioice runs on asyncio and the server on gevent, which do not mix. Standard input holds
-``{"deadline": …, "servers": [{"url": …, "username": …, "credential": …}, …]}``, as arguments and the
-environment would show credentials to others on the machine; the deadline is one of `time.monotonic`, which is
-the same for all processes. Standard output is one line per server, in the
-order of their answers: ``{"index": 0, "ms": 12, "error": ""}``.
+A process of its own: aioice runs on asyncio and the server on gevent, which do not mix. Standard input
+begins with a line ``{"deadline": …, "servers": [{"url": …, "username": …, "credential": …}, …]}``, as
+arguments and the environment would show credentials to others on the machine; the deadline is one of
+`time.monotonic`, which is the same for all processes. Its end is the end of this process: then nobody waits
+for the outcome any more. Standard output is one line per server, in the order of their answers:
+``{"index": 0, "ms": 12, "error": ""}``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import ssl
@@ -65,13 +67,15 @@ Protocol = _Datagrams | _Stream
 
 def main() -> None:
     """Try what standard input says, all at once, and write each result as soon as it is known."""
-    task = json.load(sys.stdin)
+    task = json.loads(sys.stdin.readline())
     left = max(0.0, task["deadline"] - time.monotonic())
     signal.alarm(int(left) + 2)  # a name server that hangs must not keep this process
     asyncio.run(_try_all(task["servers"], left))
 
 
 async def _try_all(servers: list[Server], seconds: float) -> None:
+    # All there was to read has been read.
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), os._exit, 1)
     await asyncio.gather(*(_report(index, server, seconds) for index, server in enumerate(servers)))
 
 

@@ -20,7 +20,7 @@ from typing import TextIO
 
 from vws.core.rate import Allowance, Rate
 
-__all__ = ["FewLines", "LineFormatter", "configure", "event"]
+__all__ = ["FewLines", "LineFormatter", "configure", "event", "failure"]
 
 _LONGEST = 200
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/@+-]+")
@@ -67,6 +67,16 @@ def event(name: str, /, *, level: int = logging.INFO, **fields: object) -> None:
         handlers[0].write(_line(time.time(), logging.getLevelName(level), name, fields))
     else:  # somebody else listens too, a test for one
         _LOGGER.log(level, name, extra={"fields": fields})
+
+
+def failure(during: str, error: Exception) -> None:
+    """Say in one line where a fault of the program's own happened."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else ""
+    what = f"{type(error).__name__}: {error}"
+    event("failure", level=logging.ERROR, during=during, error=what, at=where)
 
 
 class FewLines:

@@ -14,10 +14,10 @@ import requests
 from gevent.lock import BoundedSemaphore
 
 from vws.core.hls import HlsFile
-from vws.errors import Greedy, NotFound, Unavailable
+from vws.errors import NotFound, TooMany, Unavailable, UpstreamBroken, UpstreamSlow
 from vws.plain_http import PIECE, plain_session, read_at_most
 
-__all__ = ["Fetched", "NginxFiles", "UpstreamBroken", "UpstreamSlow"]
+__all__ = ["Fetched", "NginxFiles"]
 
 PIECES, PLAYLISTS = 3000, 1000
 """Answers of nginx that may be on their way to viewers at the same time.
@@ -34,18 +34,6 @@ PLAYLIST = b"#EXTM3U"
 
 PASSED = (200, 206, 304, 416)
 """Statuses that go on to the viewer, as does 404; any other says that something is wrong with nginx."""
-
-
-class UpstreamBroken(Unavailable):
-    """Nginx is not there, or says what it should not."""
-
-    code = "upstream"
-
-
-class UpstreamSlow(Unavailable):
-    """Nginx does not answer in time."""
-
-    code = "upstream-slow"
 
 
 class Fetched:
@@ -92,7 +80,7 @@ class NginxFiles:
     def open(self, file: HlsFile, *, viewer: str, method: str, headers: Mapping[str, str]) -> Fetched:
         """Ask for a piece of video.
 
-        Raises `NotFound`, `Greedy`, `UpstreamBroken`, `UpstreamSlow`, or `Unavailable`: too busy.
+        Raises `NotFound`, `TooMany`, `UpstreamBroken`, `UpstreamSlow`, or `Unavailable`: too busy.
         """
         return self._open(file, self._pieces, viewer=viewer, method=method, headers=headers)
 
@@ -128,7 +116,7 @@ class NginxFiles:
     def _place(self, places: BoundedSemaphore, viewer: str) -> Iterator[None]:
         """Hold one of the places until the answer has been passed on."""
         if viewer and self._taken[viewer] >= EACH:
-            raise Greedy
+            raise TooMany("Too many requests at once")
         if not places.acquire(blocking=False):
             raise Unavailable("too many files are on their way")
         self._taken[viewer] += 1

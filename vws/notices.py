@@ -8,7 +8,7 @@ from typing import Any
 
 from vws import logs
 from vws.accounts import AccountDirectory
-from vws.claims import Clock
+from vws.clock import Clock
 from vws.core.accounts import Account
 from vws.core.wire import listings
 from vws.errors import Unavailable

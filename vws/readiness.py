@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from gevent.lock import BoundedSemaphore
 
+from vws.clock import Clock
+
 __all__ = ["FRESH", "Readiness"]
 
 FRESH = 1_000
@@ -15,7 +17,7 @@ FRESH = 1_000
 class Readiness:
     """Remembers what ``look`` found; of many who ask at once, one looks, and the others wait for it."""
 
-    def __init__(self, look: Callable[[], dict[str, str]], *, clock: Callable[[], int]) -> None:
+    def __init__(self, look: Callable[[], dict[str, str]], *, clock: Clock) -> None:
         self._look = look
         self._clock = clock
         self._found: dict[str, str] = {}

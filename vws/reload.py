@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from vws import logs
@@ -26,7 +27,7 @@ class ReloadResult:
 
 
 class Reloader:
-    """Reload now; or, at start, until the database answers."""
+    """Reload, and tell the clients that may no longer be here."""
 
     def __init__(self, accounts: AccountDirectory, gatekeeper: Gatekeeper, *, drop: Drop) -> None:
         self._accounts = accounts
@@ -49,11 +50,7 @@ class Reloader:
         logs.event("reload", **counts, disconnected=len(outdated))
         return ReloadResult(report, len(outdated))
 
-    def reload_until_loaded(self, sleep: Callable[[], None]) -> None:
-        """Try again, sleeping in between, while the database has never been read."""
-        while not self._accounts.loaded:
-            sleep()
-            try:
-                self.reload()
-            except Unavailable:
-                continue
+    def try_to_reload(self) -> None:
+        """Load the accounts, or leave it at the line in the log that says why not."""
+        with suppress(Unavailable):
+            self.reload()

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from vws.claims import Clock
+from vws.clock import Clock
 from vws.core.accounts import Account
 from vws.core.attempts import TooManyAttempts
 from vws.core.channels import SHARED
@@ -44,6 +44,7 @@ class Rtmp:
         news: RtmpNews,
         hls_path: str,
         clock: Clock,
+        wall: Clock,
         shared_channels: bool = False,
     ) -> None:
         self._state = state
@@ -51,6 +52,7 @@ class Rtmp:
         self._news = news
         self._hls_path = hls_path
         self._clock = clock
+        self._wall = wall
         self._shared_channels = shared_channels
         self._refusals = Refusals(refused="rtmp-refused", broken="rtmp-failed")
         self._entering: dict[Asker, bool] = {}  # whether they have gone in the meantime
@@ -84,7 +86,8 @@ class Rtmp:
         client = self._client(call, kind, account)
         if kind is RtmpKind.PUBLISH:
             self._make_folder(account)
-        facts = self._state.enter_rtmp(client, account=account, when=self._clock())
+        when, at = self._clock(), self._wall()
+        facts = self._state.enter_rtmp(client, account=account, when=when, at=at)
         self._news.tell(ENTERED[kind], client, facts, address=call.address)
 
     def _renew(self, call: NginxCall, kind: RtmpKind) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from vws import logs
 from vws.announce import Announcer, Outgoing
-from vws.claims import Clock
+from vws.clock import Clock
 from vws.core.facts import Fact
 from vws.core.rtmp import RtmpClient, RtmpKind
 from vws.notices import Notices
@@ -23,12 +23,12 @@ class RtmpNews:
         *,
         deliver: Callable[[Iterable[Outgoing]], None],
         notices: Notices,
-        clock: Clock,
+        wall: Clock,
     ) -> None:
         self._announcer = announcer
         self._deliver = deliver
         self._notices = notices
-        self._clock = clock
+        self._wall = wall
 
     def tell(self, event: str, client: RtmpClient, facts: list[Fact], *, address: str | None = None) -> None:
         """Log the event, and pass on what it changed."""
@@ -37,4 +37,4 @@ class RtmpNews:
         )
         if client.kind is RtmpKind.PUBLISH:
             self._notices.changed(client.account)
-        self._deliver(self._announcer.tell(facts, when=self._clock()))
+        self._deliver(self._announcer.tell(facts, at=self._wall()))

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from vws import logs
 from vws.accounts import AccountDirectory
-from vws.claims import Clock
+from vws.clock import Clock
 from vws.core.commands import StreamParams
 from vws.core.wire.nginx import Publisher
 from vws.errors import Unavailable

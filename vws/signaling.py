@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Any
 
 from vws import logs
 from vws.accounts import AccountDirectory
 from vws.announce import Announcer, Outgoing
-from vws.claims import Claims, Clock, account_of
+from vws.claims import Claims, account_of
+from vws.clock import Clock
 from vws.core import sdp
 from vws.core.commands import (
     ChannelMessage,
@@ -35,7 +37,10 @@ MESSAGE = Push.MESSAGE
 
 
 class Signaling:
-    """Each method handles one event of one client and returns what to send."""
+    """Each method handles one event of one client and returns what to send.
+
+    Deadlines count by ``clock``; people are shown the time by ``wall``.
+    """
 
     def __init__(
         self,
@@ -47,6 +52,7 @@ class Signaling:
         claims: Claims,
         busy: Callable[[str, int], bool],
         clock: Clock,
+        wall: Clock,
         enforce_sdp: bool = False,
     ) -> None:
         self._state = state
@@ -56,20 +62,20 @@ class Signaling:
         self._claims = claims
         self._busy = busy
         self._clock = clock
+        self._wall = wall
         self._enforce_sdp = enforce_sdp
 
     def publish(self, session: Session, command: Publish) -> list[Outgoing]:
         if session.user is not None and command.peer_id != session.user:
             raise Refused(f"Authentication mismatch: {session.user} != {command.peer_id}", code="mismatch")
-        facts = self._claims.settle(self._state.publish, session, command)
+        facts = self._claims.settle(partial(self._state.publish, at=self._wall()), session, command)
         _log("publish", session, peer=command.peer_id, channel=command.channel, bitrate=command.params.rate)
-        return self._announcer.tell(facts, when=self._clock())
+        return self._announcer.tell(facts, at=self._wall())
 
     def unpublish(self, session: Session, command: Unpublish) -> list[Outgoing]:
-        when = self._clock()
-        facts = self._state.unpublish(session.socket_id, command.channel, when=when)
+        facts = self._state.unpublish(session.socket_id, command.channel, when=self._clock())
         _log("unpublish", session, channel=command.channel)
-        return self._announcer.tell(facts, when=when)
+        return self._announcer.tell(facts, at=self._wall())
 
     def subscribe(self, session: Session, command: Subscribe) -> list[Outgoing]:
         if session.user is not None and command.peer_id != session.user:
@@ -80,13 +86,12 @@ class Signaling:
             )
         facts = self._claims.settle(self._state.subscribe, session, command)
         _log("subscribe", session, peer=command.peer_id, channel=command.channel)
-        return self._announcer.tell(facts, when=self._clock())
+        return self._announcer.tell(facts, at=self._wall())
 
     def unsubscribe(self, session: Session, command: Unsubscribe) -> list[Outgoing]:
-        when = self._clock()
-        facts = self._state.unsubscribe(session.socket_id, command.channel, when=when)
+        facts = self._state.unsubscribe(session.socket_id, command.channel, when=self._clock())
         _log("unsubscribe", session, channel=command.channel)
-        return self._announcer.tell(facts, when=when)
+        return self._announcer.tell(facts, at=self._wall())
 
     def message_peer(self, session: Session, message: PeerMessage) -> list[Outgoing]:
         """Pass a signal on to one peer, in the sender's true name."""

@@ -16,18 +16,33 @@ let playing; // { close(), behind? } while something is played, or waited for
 
 async function start() {
     const { account, stream, token, pin } = Object.fromEntries(new FormData(form));
-    const key = new URLSearchParams(pin ? { pin } : { token });
-    const address = `/hls/${encodeURIComponent(account)}/${encodeURIComponent(stream)}/index.m3u8?${key}`;
+    const path = `/hls/${encodeURIComponent(account)}/${encodeURIComponent(stream)}/index.m3u8`;
+    const turn = (playing = { close() {} });
     $('caption').textContent = `${account}/${stream}`;
     say('Connecting…');
     try {
         const Hls = await library();
-        playing = Hls ? playByScript(Hls, address) : playByBrowser(address);
+        const { status, text, address } = await open(path, pin ? { pin } : { token });
+        if (playing !== turn) return; // it was stopped in the meantime
         $('player').textContent = Hls ? `hls.js ${Hls.version}` : 'the browser';
         showCall(true);
+        if (status === 403 || status === 429) stop(REFUSALS[text] ?? text);
+        else if (address) playing = Hls ? playByScript(Hls, address) : playByBrowser(address);
+        else askAgain('Not live yet');
     } catch (error) {
-        stop(error.message);
+        if (playing === turn) stop(error.message);
     }
+}
+
+/** Become a viewer: `address` has the viewer's session instead of the secret. A reload takes no second place. */
+async function open(path, key) {
+    const replaces = sessionStorage.getItem('viewer') ?? '';
+    const answer = await fetch(`${path}?${new URLSearchParams({ ...key, replaces })}`).catch(() => undefined);
+    const text = await answer?.text();
+    if (!answer?.ok) return { status: answer?.status, text };
+    const [, session] = /[?]session=([\w-]+)/.exec(text);
+    sessionStorage.setItem('viewer', session);
+    return { status: answer.status, text, address: `${path}?session=${session}` };
 }
 
 /** Load hls.js; undefined where the browser does without, or has to. */
@@ -44,10 +59,10 @@ function playByScript(Hls, address) {
         close: () => hls.destroy(),
         behind: () => hls.latency,
     };
-    hls.on(Hls.Events.ERROR, (_, { fatal, type, response, networkDetails }) => {
+    hls.on(Hls.Events.ERROR, (_, { fatal, type }) => {
         if (!fatal || playing !== self) return;
         if (type === Hls.ErrorTypes.MEDIA_ERROR) hls.recoverMediaError();
-        else lost(response?.code, networkDetails?.responseType === 'arraybuffer' ? '' : networkDetails?.responseText);
+        else askAgain();
     });
     hls.attachMedia(video);
     hls.loadSource(address);
@@ -62,21 +77,15 @@ function playByBrowser(address) {
             video.load();
         },
     };
-    video.onerror = async () => {
-        const answer = await fetch(address).catch(() => undefined); // the browser does not tell what it was told
-        const text = await answer?.text();
-        if (playing === self) lost(answer?.status, text);
-    };
+    video.onerror = () => askAgain();
     video.src = address;
     video.play().catch(() => {}); // where the browser wants to be asked first, it shows a button
     return self;
 }
 
-/** Ask again, for a session that has ended and a broadcast that has not begun, unless we may not. */
-function lost(status, text) {
-    const started = video.currentTime > 0;
-    if (status === 429 || (status === 403 && !started)) return stop(REFUSALS[text] ?? text);
-    say(started ? 'The stream broke off: asking again.' : 'Not live yet: asking again.');
+/** Ask again, for a session that has ended and a broadcast that has not begun. */
+function askAgain(why = 'The stream broke off') {
+    say(`${why}: asking again.`);
     playing.close();
     const waiting = setTimeout(start, AGAIN);
     playing = { close: () => clearTimeout(waiting) };

@@ -14,6 +14,7 @@ export function quality(height) {
 export class Media {
     stream = new MediaStream();
     sharing = false;
+    #closed = false;
     #muted = { audio: false, video: false };
     #devices = { audio: true, video: true }; // what was chosen; true for any
 
@@ -30,7 +31,7 @@ export class Media {
         const tries = [{ audio: true, video: this.size }, { video: this.size }, { audio: true }];
         const stream = await firstOf(tries.map((wanted) => () => navigator.mediaDevices.getUserMedia(wanted)));
         stream.getTracks().forEach((track) => this.#put(track));
-        this.changed();
+        this.#tell();
     }
 
     /** Change to another camera or microphone: `kind` is video or audio. */
@@ -45,9 +46,9 @@ export class Media {
         const screen = await navigator.mediaDevices.getDisplayMedia({ video: this.size });
         const [track] = screen.getVideoTracks();
         track.addEventListener('ended', () => this.unshare()); // by the browser's own button
+        this.sharing = !this.#closed;
         this.#put(track);
-        this.sharing = true;
-        this.changed();
+        this.#tell();
     }
 
     async unshare() {
@@ -68,6 +69,7 @@ export class Media {
 
     close() {
         this.sharing = false;
+        this.#closed = true;
         this.stream.getTracks().forEach((track) => track.stop());
     }
 
@@ -76,10 +78,16 @@ export class Media {
         const wanted = { ...this.#devices[kind], ...(kind === 'video' ? this.size : {}) };
         const stream = await navigator.mediaDevices.getUserMedia({ [kind]: wanted });
         this.#put(stream.getTracks()[0]);
-        this.changed();
+        this.#tell();
     }
 
+    #tell() {
+        if (!this.#closed) this.changed();
+    }
+
+    /** Use a track from now on; what people picked after the end is not used, and goes off again. */
     #put(track) {
+        if (this.#closed) return track.stop();
         for (const old of this.#tracks(track.kind)) {
             old.stop();
             this.stream.removeTrack(old);

@@ -265,6 +265,37 @@ def test_the_screen_can_be_shared_and_the_camera_comes_back(server: Server, visi
     pictures_move(bob, "Alice")
 
 
+SLOW = """([method]) => {
+    const devices = navigator.mediaDevices, ask = devices[method].bind(devices);
+    devices[method] = async (wanted) => {
+        const picked = await ask(wanted);
+        await new Promise((pick) => Object.assign(window, { pick, picked }));
+        return picked;
+    };
+}"""
+"""Makes the browser ask, and be answered when the test calls `pick`."""
+
+
+@pytest.mark.parametrize("method", ["getDisplayMedia", "getUserMedia"])
+def test_what_is_picked_after_the_end_goes_off_again(server: Server, visit: Visit, method: str) -> None:
+    alice = go_live(visit, server)
+    share = alice.get_by_role("button", name="Share screen")
+    if method == "getUserMedia":  # the camera comes back after the screen
+        share.click()
+        expect(alice.get_by_role("button", name="Share screen", pressed=True)).to_be_visible()
+    alice.evaluate(SLOW, [method])
+    share.click()
+    until(lambda: alice.evaluate("Boolean(window.pick)"), what="the browser to ask")
+    alice.get_by_role("button", name="Stop").click()
+    expect(alice.get_by_role("status")).to_have_text("Stopped.")
+    assert alice.evaluate("picked.getTracks().map((track) => track.readyState)") == ["live"]
+    alice.evaluate("pick()")
+    until(lambda: alice.evaluate("picked.getTracks()[0].readyState") == "ended", what="it to go off")
+    expect(alice.locator("#tiles li")).to_have_count(0)
+    expect(alice.get_by_role("status")).to_have_text("Stopped.")
+    expect(alice.locator("#screen")).to_have_attribute("aria-pressed", "false")
+
+
 # --- rooms ---
 
 

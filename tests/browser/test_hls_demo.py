@@ -16,6 +16,7 @@ from tests.support.visits import Visit
 
 LIBRARY = ROOT / "static/vendor/node_modules/hls.js/dist/hls.light.min.mjs"
 PATH = "/demo/hls"
+KNOWS_HLS = "document.createElement('video').canPlayType('application/vnd.apple.mpegurl')"
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_one_click_plays_what_is_broadcast(live: Server, visit: Visit) -> None:
 
 def test_a_browser_that_knows_hls_plays_it_by_itself(live: Server, visit: Visit) -> None:
     page = visit(live, PATH)
-    if not page.evaluate("document.createElement('video').canPlayType('application/vnd.apple.mpegurl')"):
+    if not page.evaluate(KNOWS_HLS):
         pytest.skip("this Chromium does not know HLS")
     page.evaluate("document.getElementById('join').dataset.library = ''")
     play(page)
@@ -97,6 +98,28 @@ def test_a_stream_is_waited_for_and_refusals_are_told(rtmp: Rtmp, context: Brows
     another.goto(f"{server.url}{PATH}?account=Acme")
     play(another)
     expect(another.get_by_role("status")).to_have_text("The account has as many viewers as its plan allows.")
+
+
+@pytest.mark.parametrize("player", ["hls.js", "the browser"])
+def test_the_page_is_one_viewer_however_often_it_is_reloaded(rtmp: Rtmp, visit: Visit, player: str) -> None:
+    need_file(LIBRARY)
+    server = rtmp.server(accounts=[row("Acme", plan={"streamPlayers": 1})])
+    rtmp.publish("Acme/Stage?token=Acme-token").wait_live()
+    rtmp.wait_hls("Acme/Stage")
+    page = visit(server, PATH, account="Acme")
+    if player == "the browser" and not page.evaluate(KNOWS_HLS):
+        pytest.skip("this Chromium does not know HLS")
+    for _ in range(3):
+        if player == "the browser":
+            page.evaluate("document.getElementById('join').dataset.library = ''")
+        page.get_by_label("Token").fill("Acme-token")
+        play(page)
+        plays(page)
+        assert server.api("/stats")["Acme"]["players"] == 1
+        page.reload()
+    play(page)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("status")).to_have_text("Stopped.")
 
 
 def test_a_broadcast_that_begins_again_is_played_again(rtmp: Rtmp, context: BrowserContext) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 
 from vws.core.address import network_of
-from vws.errors import Refused
+from vws.errors import TooMany
 
 __all__ = ["MAX_ADDRESSES", "WINDOW", "FailedAttempts", "TooManyAttempts"]
 
@@ -19,10 +19,8 @@ MAX_ADDRESSES = 10_000
 """Addresses remembered at the same time; beyond it the one that failed longest ago is forgotten."""
 
 
-class TooManyAttempts(Refused):
+class TooManyAttempts(TooMany):
     """The address has to wait."""
-
-    code = "too-many-requests"
 
     def __init__(self, seconds: int) -> None:
         super().__init__(f"Too many requests: try again in {seconds} seconds")

@@ -70,7 +70,7 @@ class IceResult:
 
 @dataclass(frozen=True, slots=True)
 class IceReport:
-    """Results of one test; ``finished_at`` in milliseconds since the epoch."""
+    """Results of one test; ``finished_at`` in milliseconds."""
 
     results: tuple[IceResult, ...]
     finished_at: int

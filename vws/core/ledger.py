@@ -10,7 +10,10 @@ __all__ = ["Ledger", "Usage"]
 
 @dataclass(slots=True)
 class Usage:
-    """Open sockets, peers by kind, and the sum of their channels' rates in kbps."""
+    """Connections, peers by kind, and the sum of their streams' rates in kbps.
+
+    RTMP clients are connections and peers too; HLS viewers are players, and nothing else.
+    """
 
     connections: int = 0
     players: int = 0

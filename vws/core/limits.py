@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vws.core.accounts import Plan, Restriction
 from vws.core.commands import StreamParams
-from vws.errors import Refused
+from vws.errors import Forbidden
 
 __all__ = ["Unfit", "measured_issues", "name_allowed", "stream_issues", "usage_issues"]
 
@@ -12,7 +12,7 @@ SLACK = 1.25
 """How far what is measured of a stream may be over its plan: encoders only aim at a rate."""
 
 
-class Unfit(Refused):
+class Unfit(Forbidden):
     """A plan refuses a stream; ``issues`` in the order that clients are told them."""
 
     code = "unfit"

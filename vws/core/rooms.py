@@ -226,11 +226,11 @@ class Room:
 
     # --- chat ---
 
-    def post(self, command: RoomMessage, author: Participant, when: int) -> dict[str, Any]:
+    def post(self, command: RoomMessage, author: Participant, at: int) -> dict[str, Any]:
         """Keep a message, stamped with its author and time, within the bounds on history."""
         if author.name in self.muted:
             raise Refused("You are muted in this room.", code="muted")
-        message = {**command.message, "user": author.name, "timestamp": when}
+        message = {**command.message, "user": author.name, "timestamp": at}
         self.messages.append((message, command.size))
         self.messages_size += command.size
         while len(self.messages) > HISTORY or self.messages_size > HISTORY_SIZE:
@@ -242,7 +242,7 @@ class Room:
 
     # --- moderation ---
 
-    def moderate(self, command: RoomAction, author: Participant, when: int) -> dict[str, Any]:
+    def moderate(self, command: RoomAction, author: Participant, *, when: int, at: int) -> dict[str, Any]:
         """Apply an action's lasting effect and return what everyone is told of it.
 
         Throwing somebody out is left to the caller: it reaches into channels, too.
@@ -250,7 +250,7 @@ class Room:
         if not self.keeps_order(author.name, author.role):
             raise Refused("Only a moderator or the owner of this room can do that.", code="not-moderator")
         self._spare_equals(command, author)
-        told: dict[str, Any] = {"action": command.action.value, "by": author.name, "timestamp": when}
+        told: dict[str, Any] = {"action": command.action.value, "by": author.name, "timestamp": at}
         if command.user:
             told["user"] = command.user
         told.update(self._apply(command, when))

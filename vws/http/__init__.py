@@ -1,7 +1,6 @@
 """The HTTP edge: the API, the pages, and the browser client's files."""
 
 from vws.http.routes import register
-from vws.http.services import Services
-from vws.reload import ReloadResult
+from vws.http.services import Nginx, Services
 
-__all__ = ["ReloadResult", "Services", "register"]
+__all__ = ["Nginx", "Services", "register"]

@@ -10,21 +10,25 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from vws.config import Config
-from vws.core.attempts import TooManyAttempts
-from vws.core.limits import Unfit
-from vws.errors import BadInput, Greedy, NotFound, Refused, Unavailable, VWSError
-from vws.hls import Denied
-from vws.nginx_files import UpstreamBroken, UpstreamSlow
+from vws.errors import (
+    BadInput,
+    Forbidden,
+    NotFound,
+    Refused,
+    TooMany,
+    Unavailable,
+    UpstreamBroken,
+    UpstreamSlow,
+    VWSError,
+)
 
 __all__ = ["json_answer", "register_answers", "same_origin", "status_of", "text_answer"]
 
 PLAIN = "text/plain; charset=utf-8"
 
 STATUSES: Sequence[tuple[type[VWSError], int]] = (
-    (TooManyAttempts, 429),
-    (Greedy, 429),
-    (Denied, 403),
-    (Unfit, 403),
+    (TooMany, 429),
+    (Forbidden, 403),
     (UpstreamBroken, 502),
     (UpstreamSlow, 504),
     (BadInput, 400),
@@ -32,6 +36,7 @@ STATUSES: Sequence[tuple[type[VWSError], int]] = (
     (NotFound, 404),
     (Unavailable, 503),
 )
+"""The first that fits counts: a kind comes before the one that it is a kind of."""
 
 OWN_PAGES = "Cross-Origin-Resource-Policy"
 

@@ -15,7 +15,6 @@ from vws.http import pages
 from vws.http.access import Door
 from vws.http.answers import json_answer, same_origin, status_of
 from vws.http.metrics import CONTENT_TYPE, Metrics
-from vws.http.nginx import Callbacks
 from vws.http.services import Services
 
 __all__ = ["Api"]
@@ -34,7 +33,6 @@ class Api:
         self._state = services.state
         self._door = door
         self._metrics = Metrics(services)
-        self._callbacks = Callbacks(services.rtmp)
         self._description = _describe()
 
     def index(self) -> Response:
@@ -116,7 +114,8 @@ class Api:
         }
         failed = any(problems.values())
         answer = {"status": "failed" if failed else "ok", "components": components}
-        return json_answer(answer, 503 if failed else 200)
+        response = json_answer(answer, 503 if failed else 200)
+        return same_origin(response) if details and not self._door.has_key(request) else response
 
     def metrics(self) -> Response:
         return Response(self._metrics.render(), content_type=CONTENT_TYPE)
@@ -124,47 +123,17 @@ class Api:
     def description(self) -> Response:
         return json_answer(self._description)
 
-    def on_publish(self) -> Response:
-        return self._callbacks.publish()
-
-    def on_publish_done(self) -> Response:
-        return self._callbacks.publish_done()
-
-    def on_play(self) -> Response:
-        return self._callbacks.play()
-
-    def on_play_done(self) -> Response:
-        return self._callbacks.play_done()
-
-    def on_update(self) -> Response:
-        return self._callbacks.update()
-
     def icon(self) -> Response:
         return pages.icon_file()
 
-    def demo(self) -> Response:
+    def demos(self) -> Response:
         return pages.demo_list(self._services.config)
 
-    def demo_broadcast(self) -> Response:
-        return self._demo("broadcast")
-
-    def demo_watch(self) -> Response:
-        return self._demo("watch")
-
-    def demo_room(self) -> Response:
-        return self._demo("room")
-
-    def _demo(self, name: str) -> Response:
+    def demo(self, name: str) -> Response:
         return pages.demo_page(self._services.config, name, relays=self._services.ice.relays)
 
-    def demo_hls(self) -> Response:
-        return pages.hls_page(self._services.config)
-
-    def client(self) -> Response:
-        return pages.client_file("socket.io.js")
-
-    def client_minified(self) -> Response:
-        return pages.client_file("socket.io.min.js")
+    def client(self, name: str) -> Response:
+        return pages.client_file(name)
 
 
 def _describe() -> dict[str, Any]:

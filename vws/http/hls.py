@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import re
 
-from flask import Flask, Response, request
+from flask import Response, request
 from werkzeug.routing import PathConverter
 
-from vws import logs
 from vws.core.hls import PLAYLIST_TYPE, media_type
-from vws.errors import NotFound, Unavailable
 from vws.hls import Hls
 from vws.http.access import Door
 
-__all__ = ["PATH", "register_hls"]
+__all__ = ["METHODS", "PATH", "Anything", "Streams"]
 
 PATH = "/hls/<anything:path>"
 METHODS = ("GET", "HEAD", "OPTIONS")
@@ -29,76 +26,60 @@ PIECE_AGE = 10
 PREFLIGHT_AGE = 3600
 
 
-class _Anything(PathConverter):
+class Anything(PathConverter):
     """A path however odd: it is refused as any other, and not by the router in words of its own."""
 
     regex = "(?s:.*)"
     part_isolating = False
 
 
-def register_hls(app: Flask, hls: Hls | None, door: Door) -> None:
-    """Put the addresses of streams into the app; without nginx there is nothing at them."""
-    lines = logs.FewLines()
+class Streams:
+    """Answers viewers."""
 
-    def view(path: str) -> Response:
-        if hls is None:
-            raise NotFound("Not Found")
-        try:
-            return _answer(hls, path, door)
-        except Unavailable as failure:
-            lines.event("hls-failed", level=logging.WARNING, path=path, reason=failure.message)
-            raise
+    def __init__(self, hls: Hls, door: Door) -> None:
+        self._hls = hls
+        self._door = door
 
-    app.url_map.converters["anything"] = _Anything
-    app.add_url_rule(
-        PATH,
-        endpoint=PATH,
-        view_func=view,
-        methods=METHODS,
-        provide_automatic_options=False,
-    )
+    def answer(self, path: str) -> Response:
+        """Answer with the file at a path below /hls/."""
+        if request.method == "OPTIONS":
+            return _preflight()
+        session = request.args.get("session")
+        if session is None:
+            return self._first_playlist(path)
+        if media_type(path) == PLAYLIST_TYPE:
+            return _playlist(self._hls.playlist(path, session))
+        return self._piece(path, session)
 
+    def _first_playlist(self, path: str) -> Response:
+        playlist = self._hls.open(
+            path,
+            token=request.args.get("token", ""),
+            pin=request.args.get("pin", ""),
+            address=self._door.address(request),
+            replaces=request.args.get("replaces", ""),
+            count=request.method == "GET",
+        )
+        return _playlist(playlist)
 
-def _answer(hls: Hls, path: str, door: Door) -> Response:
-    if request.method == "OPTIONS":
-        return _preflight()
-    session = request.args.get("session")
-    if session is None:
-        return _first_playlist(hls, path, door)
-    if media_type(path) == PLAYLIST_TYPE:
-        return _playlist(hls.playlist(path, session))
-    return _piece(hls, path, session)
-
-
-def _first_playlist(hls: Hls, path: str, door: Door) -> Response:
-    playlist = hls.open(
-        path,
-        token=request.args.get("token", ""),
-        pin=request.args.get("pin", ""),
-        address=door.address(request),
-        count=request.method == "GET",
-    )
-    return _playlist(playlist)
+    def _piece(self, path: str, session: str) -> Response:
+        """Pass on what nginx answers, as fast as the viewer takes it and no faster."""
+        fetched = self._hls.piece(path, session, method=request.method, headers=_conditions())
+        empty = fetched.status in (304, 416)
+        pieces = () if empty else self._hls.watched(path, session, fetched.pieces())
+        response = Response(pieces, fetched.status, content_type=media_type(path))
+        response.call_on_close(fetched.close)
+        for name in TOLD:
+            if name in fetched.headers and not (empty and name == "Content-Length"):
+                response.headers[name] = fetched.headers[name]
+        response.headers["Cache-Control"] = f"private, max-age={PIECE_AGE}"
+        response.headers["Access-Control-Expose-Headers"] = "Content-Length, Content-Range"
+        return response
 
 
 def _playlist(text: str) -> Response:
     response = Response(text, content_type=PLAYLIST_TYPE)
     response.headers["Cache-Control"] = "private, no-cache"
-    return response
-
-
-def _piece(hls: Hls, path: str, session: str) -> Response:
-    """Pass on what nginx answers, as fast as the viewer takes it and no faster."""
-    fetched = hls.piece(path, session, method=request.method, headers=_conditions())
-    empty = fetched.status in (304, 416)
-    pieces = () if empty else hls.watched(path, session, fetched.pieces())
-    response = Response(pieces, fetched.status, content_type=media_type(path))
-    response.call_on_close(fetched.close)
-    for name in TOLD:
-        if name in fetched.headers and not (empty and name == "Content-Length"):
-            response.headers[name] = fetched.headers[name]
-    response.headers["Cache-Control"] = f"private, max-age={PIECE_AGE}"
-    response.headers["Access-Control-Expose-Headers"] = "Content-Length, Content-Range"
     return response
 
 

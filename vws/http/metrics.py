@@ -30,39 +30,44 @@ class Metrics(Collector):
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        yield _gauge("vws_info", "The program's version.", {__version__: 1}, label="version")
+        yield _by(GaugeMetricFamily, "vws_info", "The program's version.", {__version__: 1}, label="version")
         yield from self._past()
         yield from self._present()
 
     def _past(self) -> Iterator[Metric]:
-        counters = self._services.counters
-        yield _counter("vws_events", "Events of clients carried out.", counters.events, label="event")
-        yield _counter("vws_refusals", "Events of clients refused.", counters.refusals, label="code")
-        yield CounterMetricFamily("vws_connects", "Clients admitted.", counters.connects)
-        yield _counter("vws_disconnects", "Clients gone.", counters.disconnects, label="reason")
+        counter, counters = CounterMetricFamily, self._services.counters
+        yield _by(counter, "vws_events", "Events of clients carried out.", counters.events, label="event")
+        yield _by(counter, "vws_refusals", "Events of clients refused.", counters.refusals, label="code")
+        yield counter("vws_connects", "Clients admitted.", counters.connects)
+        yield _by(counter, "vws_disconnects", "Clients gone.", counters.disconnects, label="reason")
         sent = self._services.messages_sent()
-        yield CounterMetricFamily("vws_messages_sent", "Messages sent, one for each recipient.", sent)
+        yield counter("vws_messages_sent", "Messages sent, one for each recipient.", sent)
 
     def _present(self) -> Iterator[Metric]:
-        usage = self._services.state.usage().values()
+        gauge, state = GaugeMetricFamily, self._services.state
+        usage = state.usage().values()
         peers = {
             "broadcaster": sum(each.broadcasters for each in usage),
             "player": sum(each.players for each in usage),
         }
         clients = sum(each.connections for each in usage)
-        yield GaugeMetricFamily("vws_clients", "Clients that are connected.", clients)
-        yield _gauge("vws_peers", "Peers in channels.", peers, label="kind")
+        viewers = sum(count for streams in state.viewers().values() for count in streams.values())
+        yield gauge("vws_clients", "Clients that are connected, over RTMP too.", clients)
+        yield _by(gauge, "vws_peers", "Who sends, and who watches; RTMP and HLS too.", peers, label="kind")
+        yield gauge("vws_rtmp_streams", "RTMP streams that are live.", len(state.rtmp_streams()))
+        yield gauge("vws_hls_viewers", "Viewers of HLS.", viewers)
 
 
-def _counter(name: str, about: str, values: Mapping[str, float], *, label: str) -> Metric:
-    family = CounterMetricFamily(name, about, labels=[label])
+def _by(
+    family: type[CounterMetricFamily | GaugeMetricFamily],
+    name: str,
+    about: str,
+    values: Mapping[str, float],
+    *,
+    label: str,
+) -> Metric:
+    """Make a family of one number for each value of a label."""
+    metric = family(name, about, labels=[label])
     for key, value in values.items():
-        family.add_metric([key], value)
-    return family
-
-
-def _gauge(name: str, about: str, values: Mapping[str, float], *, label: str) -> Metric:
-    family = GaugeMetricFamily(name, about, labels=[label])
-    for key, value in values.items():
-        family.add_metric([key], value)
-    return family
+        metric.add_metric([key], value)
+    return metric

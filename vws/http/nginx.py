@@ -10,7 +10,7 @@ from flask import Response, request
 
 from vws.core.rtmp import RtmpKind
 from vws.core.wire.nginx import NginxCall, parse_call
-from vws.errors import BadInput, NotFound, VWSError
+from vws.errors import BadInput, VWSError
 from vws.http.answers import text_answer
 from vws.rtmp import Rtmp
 
@@ -21,31 +21,25 @@ MAX_FIELDS = 500
 
 
 class Callbacks:
-    """Answers nginx; without an nginx there is nothing at these addresses."""
+    """Answers nginx."""
 
-    def __init__(self, rtmp: Rtmp | None) -> None:
+    def __init__(self, rtmp: Rtmp) -> None:
         self._rtmp = rtmp
 
     def publish(self) -> Response:
-        return _answer(partial(self._module.enter, kind=RtmpKind.PUBLISH))
+        return _answer(partial(self._rtmp.enter, kind=RtmpKind.PUBLISH))
 
     def publish_done(self) -> Response:
-        return _answer(partial(self._module.leave, kind=RtmpKind.PUBLISH))
+        return _answer(partial(self._rtmp.leave, kind=RtmpKind.PUBLISH))
 
     def play(self) -> Response:
-        return _answer(partial(self._module.enter, kind=RtmpKind.PLAY))
+        return _answer(partial(self._rtmp.enter, kind=RtmpKind.PLAY))
 
     def play_done(self) -> Response:
-        return _answer(partial(self._module.leave, kind=RtmpKind.PLAY))
+        return _answer(partial(self._rtmp.leave, kind=RtmpKind.PLAY))
 
     def update(self) -> Response:
-        return _answer(self._module.update)
-
-    @property
-    def _module(self) -> Rtmp:
-        if self._rtmp is None:
-            raise NotFound("Not Found")
-        return self._rtmp
+        return _answer(self._rtmp.update)
 
 
 def _answer(act: Callable[[NginxCall], None]) -> Response:

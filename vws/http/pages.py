@@ -17,11 +17,12 @@ from flask import (
 
 from vws.config import Config
 from vws.core.accounts import STATIC
-from vws.demo import DEMOS, has_demo_account
+from vws.demo import DEMOS
+from vws.demo_login import has_demo_account
 from vws.errors import NotFound
 from vws.http.answers import text_answer
 
-__all__ = ["client_file", "demo_list", "demo_page", "hls_page", "icon_file", "index_page", "wants_page"]
+__all__ = ["client_file", "demo_list", "demo_page", "icon_file", "index_page", "wants_page"]
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
@@ -48,7 +49,7 @@ def index_page(info: dict[str, Any], live: dict[str, Any]) -> Response:
 def demo_list(config: Config) -> Response:
     """Show which demos there are."""
     _check_demo(config)
-    return _page("demo/index.html", pages=DEMOS)
+    return _page("demo/index.html")
 
 
 def demo_page(config: Config, name: str, *, relays: bool) -> Response:
@@ -57,32 +58,25 @@ def demo_page(config: Config, name: str, *, relays: bool) -> Response:
     ``relays`` says whether there is a TURN server.
     """
     _check_demo(config)
-    return _page(
-        f"demo/{name}.html",
-        devices=True,
-        page=name,
-        pages=DEMOS,
-        title=DEMOS[name]["title"],
-        relays=relays,
-        client_is_here=(_client_folder() / "socket.io.min.js").is_file(),
-        **(_credentials(config) if config.development else {}),
-    )
+    demo = DEMOS[name]
+    values = _values_of_call(config, relays=relays) if demo.calls else _values_of_hls(config)
+    return _page(f"demo/{name}.html", devices=demo.calls, page=name, **values)
 
 
-def hls_page(config: Config) -> Response:
-    """Show the demo of HLS: STATIC_TOKEN opens streams of an account that is always there."""
-    _check_demo(config)
-    return _page(
-        "demo/hls.html",
-        page="hls",
-        pages=DEMOS,
-        title=DEMOS["hls"]["title"],
-        nginx=config.nginx_host,
-        rtmp=config.nginx_rtmp,
-        library=_library(),
-        account=STATIC,
-        token=config.static_token if config.development else "",
-    )
+def _values_of_call(config: Config, *, relays: bool) -> dict[str, Any]:
+    here = (_client_folder() / "socket.io.min.js").is_file()
+    return {"relays": relays, "client_is_here": here, **(_credentials(config) if config.development else {})}
+
+
+def _values_of_hls(config: Config) -> dict[str, Any]:
+    """STATIC_TOKEN opens streams of an account that is always there."""
+    return {
+        "nginx": config.nginx_host,
+        "rtmp": config.nginx_rtmp,
+        "library": _library(),
+        "account": STATIC,
+        "token": config.static_token if config.development else "",
+    }
 
 
 def _library() -> str:

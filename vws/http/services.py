@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vws.accounts import AccountDirectory
+from vws.clock import Clock
 from vws.config import Config
 from vws.core.attempts import FailedAttempts
 from vws.core.counters import Counters
@@ -16,7 +17,15 @@ from vws.reload import ReloadResult
 from vws.rtmp import Rtmp
 from vws.state.base import LiveState
 
-__all__ = ["Services"]
+__all__ = ["Nginx", "Services"]
+
+
+@dataclass(frozen=True, slots=True)
+class Nginx:
+    """What works together with nginx."""
+
+    hls: Hls
+    rtmp: Rtmp
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +34,9 @@ class Services:
 
     ``attempts`` are counted together with those to connect: a token is guessed at either door.
     ``reload`` raises `Unavailable`; ``ready`` gives each component this server depends on with what is wrong
-    with it, "" when nothing is; ``clock`` tells milliseconds since the epoch; ``messages_sent`` counts
-    since the start, one for each recipient; ``started_at`` is when that was; ``hls`` and ``rtmp`` are None
-    without nginx.
+    with it, "" when nothing is; deadlines count by ``clock``; ``messages_sent`` counts
+    since the start, one for each recipient; ``started_at`` is when that was; ``nginx`` is None
+    where none is set up.
     """
 
     config: Config
@@ -40,7 +49,6 @@ class Services:
     messages_sent: Callable[[], int]
     reload: Callable[[], ReloadResult]
     ready: Callable[[], dict[str, str]]
-    clock: Callable[[], int]
+    clock: Clock
     started_at: int
-    hls: Hls | None = None
-    rtmp: Rtmp | None = None
+    nginx: Nginx | None

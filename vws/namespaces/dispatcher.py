@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -95,7 +94,7 @@ class Dispatcher:
         except Refused:
             raise
         except Exception as error:  # whatever it is, the client gets an answer and nobody else notices
-            _log_failure("connect", error)
+            logs.failure("connect", error)
             raise Refused("ERROR: Internal error") from error
         if client is not None:
             logs.event("namespace", socket=socket_id, namespace=namespace)
@@ -117,7 +116,7 @@ class Dispatcher:
         except VWSError as error:
             return self._refused(client, handler, name, payload, error)
         except Exception as error:
-            _log_failure(name, error)
+            logs.failure(name, error)
             return self._refused(client, handler, name, payload, VWSError("Internal error", code="internal"))
         self._counters.events[name] += 1
         self._deliver(outgoing)
@@ -189,13 +188,3 @@ def _encoded(message: Outgoing) -> Outgoing:
 
 def _log(name: str, session: Session, **fields: Any) -> None:
     logs.event(name, socket=session.socket_id, account=session.account, user=session.user, **fields)
-
-
-def _log_failure(name: str, error: Exception) -> None:
-    """Say in one line where a fault of the program's own happened."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else ""
-    what = f"{type(error).__name__}: {error}"
-    logs.event("failure", level=logging.ERROR, during=name, error=what, at=where)

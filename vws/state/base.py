@@ -2,7 +2,8 @@
 
 One operation per client event, each atomic: its checks, limits and counters are decided and its change is
 made in one step that no other operation sees half done. A refused operation raises and leaves no trace.
-Times are integer milliseconds since the epoch, given by the caller.
+Times are integer milliseconds, given by the caller: ``when`` by a clock that never jumps, which deadlines
+count by, and ``at`` since the epoch, which people are shown.
 """
 
 from __future__ import annotations
@@ -138,6 +139,7 @@ class LiveState(Protocol):
         *,
         account: Account,
         when: int,
+        at: int,
         evict: frozenset[str] = NOBODY,
     ) -> list[Fact]:
         """Start or update a broadcast; raise `Unfit`, `Held`, `Refused`.
@@ -168,7 +170,7 @@ class LiveState(Protocol):
     def audience(self, socket_id: str, channel: str | None) -> list[Route]:
         """Find everybody else in the socket's channel, or channels; raise `NotFound` if in none."""
 
-    def join_room(self, socket_id: str, room: str, *, account: Account, when: int) -> list[Fact]:
+    def join_room(self, socket_id: str, room: str, *, account: Account, when: int, at: int) -> list[Fact]:
         """Enter a room and its streams, or be shown its state again; raise `Refused`."""
 
     def leave_room(self, socket_id: str, room: str, *, when: int) -> list[Fact]:
@@ -181,6 +183,7 @@ class LiveState(Protocol):
         *,
         account: Account,
         when: int,
+        at: int,
         evict: frozenset[str] = NOBODY,
     ) -> list[Fact]:
         """Show a stream to a room, every participant subscribed; raise like `publish`."""
@@ -188,13 +191,13 @@ class LiveState(Protocol):
     def unpublish_from_room(self, socket_id: str, room: str, stream: str, *, when: int) -> list[Fact]:
         """Take a stream of one's own out of a room; raise `Refused`, `NotFound`."""
 
-    def post_message(self, socket_id: str, command: RoomMessage, *, when: int) -> list[Fact]:
+    def post_message(self, socket_id: str, command: RoomMessage, *, at: int) -> list[Fact]:
         """Keep and show a chat message; raise `Refused`."""
 
-    def moderate(self, socket_id: str, command: RoomAction, *, when: int) -> list[Fact]:
+    def moderate(self, socket_id: str, command: RoomAction, *, when: int, at: int) -> list[Fact]:
         """Carry out a moderator's action; raise `Refused`."""
 
-    def enter_rtmp(self, client: RtmpClient, *, account: Account, when: int) -> list[Fact]:
+    def enter_rtmp(self, client: RtmpClient, *, account: Account, when: int, at: int) -> list[Fact]:
         """Count an RTMP client.
 
         Raises `Unfit` over the plan, `Refused` for a stream that is live, or a connection that has a stream.
@@ -215,14 +218,23 @@ class LiveState(Protocol):
     def dismiss_rtmp(self, account: str, stream: str, reason: str, *, client_id: str) -> bool:
         """Have this publisher refused at its next update; False when it is not there to dismiss."""
 
-    def open_viewer(self, session: str, stream: str, *, account: Account, address: str, when: int) -> None:
-        """Count a viewer of an HLS stream.
+    def open_viewer(
+        self,
+        session: str,
+        stream: str,
+        *,
+        account: Account,
+        address: str,
+        when: int,
+        replaces: str = "",
+    ) -> None:
+        """Count a viewer of an HLS stream; one of the same account that it ``replaces`` is gone then.
 
         Raises `Unfit` over the plan's viewers, `Unavailable` over the server's or the address's.
         """
 
     def serve_viewer(self, session: str, stream: str, *, account: Account, when: int) -> None:
-        """Count a viewer's request; raise like `keep_viewer`, and `Greedy` beyond what a player asks for."""
+        """Count a viewer's request; raise like `keep_viewer`, and `TooMany` beyond what a player asks for."""
 
     def keep_viewer(self, session: str, stream: str, *, account: Account, when: int) -> None:
         """Note that the viewer of this stream is there; raise `NotFound` when it is gone, or another's."""

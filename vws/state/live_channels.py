@@ -51,7 +51,7 @@ class LiveChannels:
     # --- broadcasters ---
 
     def broadcast(
-        self, connection: Connection, command: Publish, *, source: str, when: int, evict: frozenset[str]
+        self, connection: Connection, command: Publish, *, source: str, at: int, evict: frozenset[str]
     ) -> list[Fact]:
         """Make the connection the channel's broadcaster, or update its stream."""
         channel = self._seats.open(connection.session.scope, command.channel)
@@ -65,7 +65,7 @@ class LiveChannels:
         self._fitting.broadcaster(connection, channel, command, leaving=rivals)
         self._check_space(connection, command, source)
         facts = self._replace(channel, rivals, newcomer=PeerKind.BROADCASTER)
-        sources, since = {source}, when
+        sources, since = {source}, at
         own = connection.peers.get(command.channel)
         if own is not None:
             if own.kind is PeerKind.BROADCASTER:

@@ -52,19 +52,19 @@ class LiveRooms:
 
     # --- coming and going ---
 
-    def join(self, connection: Connection, name: str, *, when: int) -> list[Fact]:
+    def join(self, connection: Connection, name: str, *, when: int, at: int) -> list[Fact]:
         room = self._rooms.open(connection.session.scope, name, when)
         facts: list[Fact] = []
         if name not in connection.rooms:
-            facts.append(self._enter(connection, room, when))
+            facts.append(self._enter(connection, room, when=when, at=at))
         return [entered(room, connection.session.socket_id), *facts, *self._watch(connection, room, when)]
 
-    def _enter(self, connection: Connection, room: Room, when: int) -> Fact:
+    def _enter(self, connection: Connection, room: Room, *, when: int, at: int) -> Fact:
         session = connection.session
         room.admit(session, when)
         if len(connection.rooms) >= self._rooms_per_client:
             raise Refused("You are in too many rooms.", code="too-many")
-        participant = Participant(session.socket_id, session.user or "", when, session.role)
+        participant = Participant(session.socket_id, session.user or "", at, session.role)
         room.enter(participant, first_is_owner=connection.account.room_owner)
         connection.rooms |= {room.name}
         self._rooms.keep(room)
@@ -96,7 +96,7 @@ class LiveRooms:
     # --- streams ---
 
     def publish(
-        self, connection: Connection, command: RoomPublish, *, when: int, evict: frozenset[str]
+        self, connection: Connection, command: RoomPublish, *, when: int, at: int, evict: frozenset[str]
     ) -> list[Fact]:
         room, socket_id = self.of(connection, command.room), connection.session.socket_id
         author = room.participant(socket_id)
@@ -105,9 +105,9 @@ class LiveRooms:
         shown = room.streams.get(command.stream)
         if shown is not None and not shown.socket_id:
             raise Refused("This stream is live over RTMP.", code="held")
-        facts = self._channels.broadcast(connection, publish, source=room.name, when=when, evict=evict)
+        facts = self._channels.broadcast(connection, publish, source=room.name, at=at, evict=evict)
         fresh = shown is None or shown.socket_id != socket_id
-        since = when if shown is None or fresh else shown.published_at
+        since = at if shown is None or fresh else shown.published_at
         stream = Stream(command.stream, socket_id, author.name, since, command.params.raw, size_of(publish))
         room.show(stream)
         facts += self._gather_audience(room, command.stream, when)
@@ -141,15 +141,15 @@ class LiveRooms:
 
     # --- chat and order ---
 
-    def post(self, connection: Connection, command: RoomMessage, *, when: int) -> list[Fact]:
+    def post(self, connection: Connection, command: RoomMessage, *, at: int) -> list[Fact]:
         room = self.of(connection, command.room)
-        message = room.post(command, room.participant(connection.session.socket_id), when)
+        message = room.post(command, room.participant(connection.session.socket_id), at)
         return [MessagePosted(room.name, room.members, message)]
 
-    def moderate(self, connection: Connection, command: RoomAction, *, when: int) -> list[Fact]:
+    def moderate(self, connection: Connection, command: RoomAction, *, when: int, at: int) -> list[Fact]:
         room = self.of(connection, command.room)
         author = room.participant(connection.session.socket_id)
-        told = room.moderate(command, author, when)
+        told = room.moderate(command, author, when=when, at=at)
         facts: list[Fact] = [ActionTaken(room.name, room.members, told)]
         if command.action in (Action.KICK, Action.BAN):
             for target in room.sockets_of(command.user):

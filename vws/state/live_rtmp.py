@@ -42,7 +42,7 @@ class LiveRtmp:
 
     # --- coming and going ---
 
-    def enter(self, client: RtmpClient, account: Account, when: int) -> list[Fact]:
+    def enter(self, client: RtmpClient, account: Account, *, when: int, at: int) -> list[Fact]:
         """Count a client that was let in.
 
         Raises `Unfit` over the plan, `Refused` where another is live, or where the connection has a stream.
@@ -57,7 +57,7 @@ class LiveRtmp:
             raise Refused("One connection carries one stream.", code="one-stream")
         if client.kind is RtmpKind.PLAY:
             return self._play(stream, client, account, when)
-        return self._publish(stream, client, account, when)
+        return self._publish(stream, client, account, when=when, at=at)
 
     def renew(self, client: RtmpClient, when: int) -> None:
         """Note that the client is there; raise `NotFound` for an unknown one, `Refused` if it has to go."""
@@ -102,13 +102,15 @@ class LiveRtmp:
             raise Refused("Stream is already live.", code="held")
         return live
 
-    def _publish(self, stream: RtmpStream, client: RtmpClient, account: Account, when: int) -> list[Fact]:
+    def _publish(
+        self, stream: RtmpStream, client: RtmpClient, account: Account, *, when: int, at: int
+    ) -> list[Fact]:
         rival, params = self._rival(stream, when), _most(account.plan)
         rate = (len(stream.players) + 1) * params.rate - len(stream.seats) * stream.params.rate
         self._fit(account, rate=rate, connections=0 if rival else 1)
         facts = self._end(stream) if rival else []
         self._streams[stream.account, stream.name] = stream
-        stream.publisher, stream.published_at = RtmpSeat(client, when), when
+        stream.publisher, stream.published_at = RtmpSeat(client, when), at
         self._count(client, 1, StreamParams())
         self._show(stream, params)
         return [*facts, *self._announce(stream)]

@@ -81,10 +81,11 @@ class MemoryState:
         *,
         account: Account,
         when: int,
+        at: int,
         evict: frozenset[str] = NOBODY,
     ) -> list[Fact]:
         connection = self._connections.get(socket_id, account)
-        facts = self._channels.broadcast(connection, command, source=DIRECT, when=when, evict=evict)
+        facts = self._channels.broadcast(connection, command, source=DIRECT, at=at, evict=evict)
         return [*facts, self._channels.published(connection, command.channel, when)]
 
     def unpublish(self, socket_id: str, channel: str, *, when: int) -> list[Fact]:
@@ -133,8 +134,8 @@ class MemoryState:
 
     # --- rooms ---
 
-    def join_room(self, socket_id: str, room: str, *, account: Account, when: int) -> list[Fact]:
-        return self._rooms.join(self._connections.get(socket_id, account), room, when=when)
+    def join_room(self, socket_id: str, room: str, *, account: Account, when: int, at: int) -> list[Fact]:
+        return self._rooms.join(self._connections.get(socket_id, account), room, when=when, at=at)
 
     def leave_room(self, socket_id: str, room: str, *, when: int) -> list[Fact]:
         connection = self._connections.get(socket_id)
@@ -147,24 +148,25 @@ class MemoryState:
         *,
         account: Account,
         when: int,
+        at: int,
         evict: frozenset[str] = NOBODY,
     ) -> list[Fact]:
         connection = self._connections.get(socket_id, account)
-        return self._rooms.publish(connection, command, when=when, evict=evict)
+        return self._rooms.publish(connection, command, when=when, at=at, evict=evict)
 
     def unpublish_from_room(self, socket_id: str, room: str, stream: str, *, when: int) -> list[Fact]:
         return self._rooms.unpublish(self._connections.get(socket_id), room, stream, when=when)
 
-    def post_message(self, socket_id: str, command: RoomMessage, *, when: int) -> list[Fact]:
-        return self._rooms.post(self._connections.get(socket_id), command, when=when)
+    def post_message(self, socket_id: str, command: RoomMessage, *, at: int) -> list[Fact]:
+        return self._rooms.post(self._connections.get(socket_id), command, at=at)
 
-    def moderate(self, socket_id: str, command: RoomAction, *, when: int) -> list[Fact]:
-        return self._rooms.moderate(self._connections.get(socket_id), command, when=when)
+    def moderate(self, socket_id: str, command: RoomAction, *, when: int, at: int) -> list[Fact]:
+        return self._rooms.moderate(self._connections.get(socket_id), command, when=when, at=at)
 
     # --- RTMP ---
 
-    def enter_rtmp(self, client: RtmpClient, *, account: Account, when: int) -> list[Fact]:
-        return self._rtmp.enter(client, account, when)
+    def enter_rtmp(self, client: RtmpClient, *, account: Account, when: int, at: int) -> list[Fact]:
+        return self._rtmp.enter(client, account, when=when, at=at)
 
     def renew_rtmp(self, client: RtmpClient, *, when: int) -> None:
         self._rtmp.renew(client, when)
@@ -183,8 +185,17 @@ class MemoryState:
 
     # --- viewers ---
 
-    def open_viewer(self, session: str, stream: str, *, account: Account, address: str, when: int) -> None:
-        self._viewers.admit(session, stream, account=account, address=address, when=when)
+    def open_viewer(
+        self,
+        session: str,
+        stream: str,
+        *,
+        account: Account,
+        address: str,
+        when: int,
+        replaces: str = "",
+    ) -> None:
+        self._viewers.admit(session, stream, account=account, address=address, when=when, replaces=replaces)
 
     def serve_viewer(self, session: str, stream: str, *, account: Account, when: int) -> None:
         self._viewers.serve(session, stream, account=account, when=when)

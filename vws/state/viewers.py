@@ -10,7 +10,7 @@ from vws.core.address import network_of
 from vws.core.ledger import Ledger
 from vws.core.limits import Unfit
 from vws.core.rate import Allowance, Rate
-from vws.errors import Greedy, NotFound, Unavailable
+from vws.errors import NotFound, TooMany, Unavailable
 from vws.state.base import StateLimits
 
 __all__ = ["Viewers"]
@@ -38,17 +38,30 @@ class Viewers:
         self._networks: Counter[str] = Counter()
         self._streams: dict[str, Counter[str]] = {}
 
-    def admit(self, session: str, stream: str, *, account: Account, address: str, when: int) -> None:
+    def admit(
+        self,
+        session: str,
+        stream: str,
+        *,
+        account: Account,
+        address: str,
+        when: int,
+        replaces: str = "",
+    ) -> None:
         self.sweep(when)
         viewer = _Viewer(account.label, stream, network_of(address), when)
-        self._find_room(viewer.network)
-        self._fit(account)
+        old = self._viewers.get(replaces)
+        old = old if old and old.account == account.label else None
+        self._find_room(viewer, old)
+        self._fit(account, leaving=1 if old else 0)
+        if old:
+            self._remove(replaces)
         self._viewers[session] = viewer
         self._count(viewer, 1)
 
     def serve(self, session: str, stream: str, *, account: Account, when: int) -> None:
         if not self._keep(session, stream, account, when).requests.take(when / 1000):
-            raise Greedy
+            raise TooMany("Too many requests")
 
     def keep(self, session: str, stream: str, *, account: Account, when: int) -> None:
         self._keep(session, stream, account, when)
@@ -59,8 +72,7 @@ class Viewers:
             session, viewer = next(iter(self._viewers.items()))
             if when - viewer.seen < self._limits.viewer_silence:
                 return
-            del self._viewers[session]
-            self._count(viewer, -1)
+            self._remove(session)
 
     def count(self, account: str, stream: str) -> int:
         return self._of(account)[stream]
@@ -77,18 +89,23 @@ class Viewers:
         self._viewers.move_to_end(session)
         return viewer
 
-    def _find_room(self, network: str) -> None:
-        if 0 < self._limits.viewers <= len(self._viewers):
+    def _find_room(self, viewer: _Viewer, old: _Viewer | None) -> None:
+        """Raise `Unavailable` where there is no room for a viewer, also once the old one has left."""
+        if 0 < self._limits.viewers <= len(self._viewers) - (1 if old else 0):
             raise Unavailable("The server has too many viewers.", code="too-many")
+        others = self._networks[viewer.network] - (1 if old and old.network == viewer.network else 0)
         # Behind a Unix socket nobody has an address.
-        if network and 0 < self._limits.viewers_per_address <= self._networks[network]:
+        if viewer.network and 0 < self._limits.viewers_per_address <= others:
             raise Unavailable("Too many viewers have this address.", code="too-many")
 
-    def _fit(self, account: Account) -> None:
+    def _fit(self, account: Account, *, leaving: int) -> None:
         limit = account.plan.stream_players
-        if limit is not None and self._of(account.label).total() >= limit:
+        if limit is not None and self._of(account.label).total() - leaving >= limit:
             self._ledger.refused(account.label, ["streamPlayers"])
             raise Unfit(["streamPlayers"])
+
+    def _remove(self, session: str) -> None:
+        self._count(self._viewers.pop(session), -1)
 
     def _of(self, account: str) -> Counter[str]:
         return self._streams.get(account) or Counter()

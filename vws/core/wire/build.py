@@ -139,28 +139,28 @@ def room_state(
     }
 
 
-def participant_joined(room: str, participant: Participant, when: int) -> Payload:
-    return {"participantJoin": _participant(participant), "room": room, "timestamp": when}
+def participant_joined(room: str, participant: Participant, at: int) -> Payload:
+    return {"participantJoin": _participant(participant), "room": room, "timestamp": at}
 
 
-def participant_left(room: str, participant: Participant, when: int) -> Payload:
-    return {"participantLeft": _participant(participant), "room": room, "timestamp": when}
+def participant_left(room: str, participant: Participant, at: int) -> Payload:
+    return {"participantLeft": _participant(participant), "room": room, "timestamp": at}
 
 
-def stream_added(room: str, stream: Stream, when: int) -> Payload:
-    return {"streamNew": stream_info(stream), "room": room, "timestamp": when}
+def stream_added(room: str, stream: Stream, at: int) -> Payload:
+    return {"streamNew": stream_info(stream), "room": room, "timestamp": at}
 
 
-def stream_removed(room: str, stream_id: str, when: int) -> Payload:
-    return {"streamRemove": stream_id, "room": room, "timestamp": when}
+def stream_removed(room: str, stream_id: str, at: int) -> Payload:
+    return {"streamRemove": stream_id, "room": room, "timestamp": at}
 
 
-def message_new(room: str, message: Mapping[str, Any], when: int) -> Payload:
-    return {"messageNew": dict(message), "room": room, "timestamp": when}
+def message_new(room: str, message: Mapping[str, Any], at: int) -> Payload:
+    return {"messageNew": dict(message), "room": room, "timestamp": at}
 
 
-def action_taken(room: str, action: Mapping[str, Any], when: int) -> Payload:
-    return {"action": dict(action), "room": room, "timestamp": when}
+def action_taken(room: str, action: Mapping[str, Any], at: int) -> Payload:
+    return {"action": dict(action), "room": room, "timestamp": at}
 
 
 def stream_info(stream: Stream) -> Payload:
