@@ -29,6 +29,12 @@ errorlog = "-"
 loglevel = "warning"
 
 
+def on_starting(server: Any) -> None:
+    """Refuse what the command line may have asked for."""
+    if server.cfg.workers != 1:
+        sys.exit(f"VWS cannot start: it is one worker, not {server.cfg.workers}: leave -w out.")
+
+
 def post_worker_init(_worker: Any) -> None:
     """Begin as `python app.py` does."""
     from vws.serve import prepare  # noqa: PLC0415 - not before the worker has patched the libraries

@@ -64,7 +64,13 @@ def test_a_port_in_use_is_a_message(make_server: MakeServer) -> None:
         port = str(taken.getsockname()[1])
         said = refused(make_server(start=False, PORT=port))
     assert port in said
-    assert "in use" in said.lower()
+    assert said.rstrip().endswith("Address already in use")
+
+
+def test_several_workers_are_refused(make_server: MakeServer) -> None:
+    """Clients of different ones would never find each other."""
+    server = make_server(start=False, runner=Runner.GUNICORN, GUNICORN_CMD_ARGS="--workers 3")
+    assert "one worker, not 3" in refused(server)
 
 
 def test_an_address_of_another_machine_is_a_message(make_server: MakeServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import sys
@@ -66,7 +67,8 @@ def _listen(config: Config, app: Any) -> WebServer:
     try:
         server.start()
     except OSError as error:
-        raise Unavailable(f"HOST {config.host}, PORT {config.port}: {error.strerror or error}") from error
+        reason = os.strerror(error.errno) if error.errno else error  # gevent's own repeats the address
+        raise Unavailable(f"HOST {config.host}, PORT {config.port}: {reason}") from error
     return server
 
 

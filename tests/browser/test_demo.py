@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
@@ -149,11 +149,14 @@ def test_a_viewer_waits_and_sees_whoever_goes_live_next(server: Server, visit: V
     expect(bob.get_by_role("button", name="Watch")).to_be_visible()
 
 
-def test_calls_survive_a_restart_of_the_server(make_server: MakeServer, visit: Visit) -> None:
+@pytest.mark.parametrize("end", [Server.stop, Server.kill])
+def test_calls_survive_a_restart_of_the_server(
+    make_server: MakeServer, visit: Visit, end: Callable[[Server], object]
+) -> None:
     server = make_server(STUN_SERVERS=NO_STUN)
     alice, bob = go_live(visit, server), watch(visit, server)
     pictures_move(bob, "Alice")
-    server.kill()
+    end(server)
     server.start()
     until(lambda: len(server.api("/connections")) == 1 and len(server.api("/connections")[0][1]) == 2)
     pictures_move(bob, "Alice")

@@ -262,9 +262,10 @@ class Server(socketio.Server):  # type: ignore[misc]  # python-socketio is untyp
             client.session.close(reason=reason)
 
     def shut_down(self) -> None:
-        """Do the same to every client, for good."""
-        for client in list(self.clients.values()):
-            self._say_goodbye(client)
+        """Close every connection, and let nobody in any more.
+
+        Nothing is said on Socket.IO: who is disconnected there stays away, and the server may soon be back.
+        """
         self.eio.shut_down()
 
     def _say_goodbye(self, client: Client) -> None:

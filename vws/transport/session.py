@@ -22,7 +22,7 @@ MESSAGE, CLOSE = b"4", b"1"
 PACKETS = frozenset(b"%d" % kind for kind in range(7))
 """What a packet may begin with; most of them mean nothing from a client."""
 
-PING_FRAME, CLOSE_FRAME = encode_text(b"2"), encode_text(CLOSE)
+PING_FRAME = encode_text(b"2")
 
 
 class WebSocketSession(Pulse):
@@ -117,11 +117,13 @@ class WebSocketSession(Pulse):
             self._engine.timers.after(min(pause, self._engine.ping_interval), self._beat)
 
     def close(self, wait: bool = False, abort: bool = False, reason: str | None = None) -> None:  # noqa: ARG002
-        """End the session at once; ``abort``: without telling the client."""
+        """End the session at once.
+
+        The WebSocket's own goodbye is all that is said, as by Node's server: clients that get Engine.IO's may
+        take it for good, and not come back.
+        """
         if self.closed:
             return
-        if not abort:
-            self._connection.push(CLOSE_FRAME)
         self.closed = True
         self._connection.close(CloseCode.NORMAL)
         if not self._connection.closed:
