@@ -6,7 +6,7 @@ const TYPE = 'application/vnd.apple.mpegurl';
 const AGAIN = 3000; // milliseconds until a stream that is not live is asked for again
 
 const REFUSALS = {
-    Forbidden: 'Neither the token nor the pin opens this stream.',
+    Forbidden: 'Not let in: the token or the pin is wrong, or the account is suspended.',
     'Unfit: streamPlayers.': 'The account has as many viewers as its plan allows.',
 };
 

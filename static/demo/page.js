@@ -74,6 +74,7 @@ export function showTile(sender, stream, { caption = sender, mirrored = false, m
     const tile = tileOf(sender) ?? newTile(sender, caption);
     const video = tile.querySelector('video');
     video.classList.toggle('mirrored', mirrored);
+    video.controls = !mirrored; // they would be mirrored, too
     video.muted = muted;
     if (video.srcObject !== stream) video.srcObject = stream;
     video.play().catch(() => {}); // where the browser wants to be asked first, it shows a button

@@ -227,13 +227,13 @@ def test_camera_and_microphone_can_be_muted(server: Server, visit: Visit) -> Non
     until(lambda: colour(bob, "Alice") == "green", what="a picture")
     until(lambda: loudness(bob) > 0.01, what="a beep")
 
-    for name in ("Hide camera", "Mute microphone"):
+    for name in ("Hide picture", "Mute microphone"):
         alice.get_by_role("button", name=name).click()
         expect(alice.get_by_role("button", name=name, pressed=True)).to_be_visible()
     until(lambda: colour(bob, "Alice") == "black", what="darkness")
     until(lambda: loudness(bob) < 0.001, what="silence")
 
-    alice.get_by_role("button", name="Hide camera").click()
+    alice.get_by_role("button", name="Hide picture").click()
     alice.get_by_role("button", name="Mute microphone").click()
     until(lambda: colour(bob, "Alice") == "green", what="the picture again")
     until(lambda: loudness(bob) > 0.01, what="a beep again")

@@ -80,7 +80,7 @@ def test_a_stream_is_waited_for_and_refusals_are_told(rtmp: Rtmp, context: Brows
     status = page.get_by_role("status")
     page.get_by_label("Or playback pin").fill("wrong")
     play(page)
-    expect(status).to_have_text("Neither the token nor the pin opens this stream.")
+    expect(status).to_have_text("Not let in: the token or the pin is wrong, or the account is suspended.")
 
     page.get_by_label("Or playback pin").fill("out")
     play(page)

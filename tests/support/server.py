@@ -31,6 +31,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 __all__ = ["ROOT", "Row", "Runner", "Server", "free_port", "noise", "row", "until"]
 
@@ -89,6 +91,8 @@ class Server:
         self.url = f"{'https' if self.settings.get('CERTIFICATE') else 'http'}://127.0.0.1:{self.port}"
         self._session = requests.Session()
         self._session.trust_env = False
+        # As browsers do where an idle connection is closed just when it is to be used again.
+        self._session.mount(self.url, HTTPAdapter(max_retries=Retry(1, allowed_methods=["GET"])))
         self._process: subprocess.Popen[bytes] | None = None
         self._leaving: subprocess.Popen[bytes] | None = None  # a process that was asked to stop
         accounts = list(accounts)
