@@ -2,7 +2,8 @@
 # Pass more to pytest with ARGS: make test ARGS="-k room -x"
 PYTHON := .venv/bin/python
 COVERAGE ?=
-WORKERS ?= $(shell expr $$(nproc) + 1) # many tests wait for the clock, and leave their processor to others
+# Many tests wait for the clock, and leave their processor to others.
+WORKERS ?= $(shell expr $$(nproc) + 1)
 ARGS ?=
 
 .PHONY: help setup setup-tests run test style format types coverage check bench-setup bench bench-hls bench-smoke soak
