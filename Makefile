@@ -2,8 +2,6 @@
 # Pass more to pytest with ARGS: make test ARGS="-k room -x"
 PYTHON := .venv/bin/python
 COVERAGE ?=
-# Many tests wait for the clock, and leave their processor to others.
-WORKERS ?= $(shell expr $$(nproc) + 1)
 ARGS ?=
 
 .PHONY: help setup setup-tests run test style format types coverage check bench-setup bench bench-hls bench-smoke soak
@@ -23,7 +21,7 @@ run: setup ## start the server for development: settings in .env, made when miss
 	@exec $(PYTHON) app.py
 
 test: setup-tests ## run the tests (COVERAGE=1: measured, and no less than 95 %)
-	@$(PYTHON) -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile \
+	@$(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
 		$(if $(COVERAGE),--cov --cov-fail-under=95) $(ARGS)
 
 style: setup-tests ## check style and formatting

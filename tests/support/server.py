@@ -92,7 +92,8 @@ class Server:
         self._session = requests.Session()
         self._session.trust_env = False
         # As browsers do where an idle connection is closed just when it is to be used again.
-        self._session.mount(self.url, HTTPAdapter(max_retries=Retry(1, allowed_methods=["GET"])))
+        again = Retry(1, allowed_methods=["GET"], respect_retry_after_header=False)
+        self._session.mount(self.url, HTTPAdapter(max_retries=again))
         self._process: subprocess.Popen[bytes] | None = None
         self._leaving: subprocess.Popen[bytes] | None = None  # a process that was asked to stop
         accounts = list(accounts)
