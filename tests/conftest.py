@@ -4,12 +4,14 @@
 token is `TOKEN`, the static account `ACCOUNT` with user/pin logins at the login site's /moderator (the pin
 `wrong` is refused, users named `mod…` are moderators). `make_server` starts others, for one test. `clients`
 opens test clients, to `server` unless told otherwise, and closes them; `python_client` does so with
-python-socketio's own client.
+python-socketio's own client. `log` is what this process logs.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +26,7 @@ from tests.support.client import Client
 from tests.support.login_site import LoginSite
 from tests.support.login_site import login_site as run_login_site
 from tests.support.server import Row, Runner, Server
+from vws import logs
 
 pytest_plugins = [
     "tests.support.browser",
@@ -213,6 +216,20 @@ def python_client(request: pytest.FixtureRequest) -> Iterator[Callable[..., sock
     yield connect
     for client in opened:
         client.disconnect()
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """What is logged at level info; pytest's own handlers are away meanwhile."""
+    root, own = logging.getLogger(), logging.getLogger("vws")
+    handlers, levels = root.handlers[:], (root.level, own.level)
+    written = io.StringIO()
+    logs.configure("info", written)
+    yield written
+    logging.captureWarnings(False)
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    own.setLevel(levels[1])
 
 
 @contextlib.contextmanager

@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import io
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import gevent
-import pytest
 
-from vws import logs
 from vws.background import repeat
 from vws.config import Config
 from vws.core.facts import Fact
 from vws.core.rtmp import RtmpClient
 from vws.factory import create_app
 from vws.state.memory import MemoryState
-
-
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """What is logged; pytest's own handlers are away meanwhile."""
-    root, own = logging.getLogger(), logging.getLogger("vws")
-    handlers, levels = root.handlers[:], (root.level, own.level)
-    written = io.StringIO()
-    logs.configure("info", written)
-    yield written
-    logging.captureWarnings(False)
-    root.handlers[:] = handlers
-    root.setLevel(levels[0])
-    own.setLevel(levels[1])
 
 
 def stumble(rounds: int) -> Callable[[], None]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
 
-from vws import logs
 from vws.accounts import AccountDirectory
 from vws.announce import Announcer, Outgoing
 from vws.auth import Gatekeeper
@@ -132,20 +131,6 @@ class Program:
 @pytest.fixture(scope="module")
 def program() -> Program:
     return Program()
-
-
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """What is logged at level info; pytest's own handlers are away meanwhile."""
-    root, own = logging.getLogger(), logging.getLogger("vws")
-    handlers, levels = root.handlers[:], (root.level, own.level)
-    written = io.StringIO()
-    logs.configure("info", written)
-    yield written
-    logging.captureWarnings(False)
-    root.handlers[:] = handlers
-    root.setLevel(levels[0])
-    own.setLevel(levels[1])
 
 
 # --- what is relayed ---

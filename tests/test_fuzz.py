@@ -13,7 +13,6 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import requests
@@ -140,13 +139,6 @@ def attack_by_polling(server: Server, mutator: Mutator) -> None:
         http.post(address, b"1", timeout=5)
 
 
-def resident(pid: int) -> int:
-    """Return the bytes of memory that a process holds."""
-    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    assert found
-    return int(found[1]) * 1024
-
-
 def attacking(end: float, attack: Callable[[], None], troubles: list[BaseException]) -> threading.Thread:
     """Attack again and again in a thread; what the server must not do ends up in ``troubles``."""
 
@@ -168,7 +160,7 @@ def test_attackers_disturb_nobody_and_leave_nothing(server: Server, clients: Cli
     for _ in range(10):
         attack_by_websocket(server, warm_up)
         attack_by_polling(server, warm_up)
-    memory, delays, troubles = resident(server.pid), [], list[BaseException]()
+    memory, delays, troubles = server.memory() * 1024, [], list[BaseException]()
     end = time.monotonic() + SECONDS
     threads = []
     for number, attack in enumerate((attack_by_websocket,) * 3 + (attack_by_polling,) * 2):
@@ -187,4 +179,4 @@ def test_attackers_disturb_nobody_and_leave_nothing(server: Server, clients: Cli
     until(lambda: server.api("/rooms") == [], timeout=20, what="their rooms to be forgotten")
     log = server.log()[quiet_before:]
     assert not re.findall(r"^.*(?:Traceback|failure|failed|Exception).*$", log, re.MULTILINE), f"seed {SEED}"
-    assert resident(server.pid) - memory < MOST_GROWTH, f"seed {SEED}"
+    assert server.memory() * 1024 - memory < MOST_GROWTH, f"seed {SEED}"

@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import requests
@@ -240,20 +239,14 @@ def faucet() -> Iterator[Faucet]:
     thread.join()
 
 
-def memory(server: Server) -> int:
-    """Return the bytes of memory that the server's process uses."""
-    status = Path(f"/proc/{server.pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
-
-
 def test_what_a_viewer_does_not_take_stays_with_nginx(make_server: MakeServer, faucet: Faucet) -> None:
     server = make_server(NGINX_HOST=faucet.url, accounts=[row("Acme")])
-    session, before = watch(server), memory(server)
+    session, before = watch(server), server.memory()
     with socket.create_connection(("127.0.0.1", server.port), 10) as viewer:
         viewer.sendall(f"GET {PIECE}?session={session} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
         until(faucet.stuck.is_set, what="nothing more to be taken")
         assert server.get("/health", timeout=1).ok
-        assert memory(server) - before < 4_000_000
+        assert (server.memory() - before) * 1024 < 4_000_000
         taken = faucet.sent
         until(lambda: viewer.recv(1_000_000) and faucet.sent > taken, what="more to be taken")
         assert not faucet.left.is_set()

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from select import select
 from typing import Any
 
@@ -195,19 +194,13 @@ def test_descriptors_that_are_used_up_cost_newcomers_a_while_and_the_log_a_line(
 
 def test_what_was_begun_is_forgotten_with_its_connection(make_server: MakeServer) -> None:
     server = make_server()
-    before = memory(server)
+    before = server.memory()
     for _ in range(100):
         with Raw.websocket(server) as raw:
             raw.send(frame(TEXT, f'40{{"token":"{TOKEN}"}}'))
             raw.until(b'40{"sid"')
             raw.send(frame(TEXT, b"x" * 900_000, length=999_999))
-    until(lambda: memory(server) < before + 30_000, timeout=3, what="most of 90 MB to be given back")
-
-
-def memory(server: Server) -> int:
-    """Return the server's memory in KB."""
-    status = Path(f"/proc/{server.pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0])
+    until(lambda: server.memory() < before + 30_000, timeout=3, what="most of 90 MB to be given back")
 
 
 def test_a_connection_that_goes_on_trying_to_get_in_is_closed(server: Server) -> None:

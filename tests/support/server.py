@@ -34,6 +34,8 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
+from bench.process import resident_kb
+
 __all__ = ["ROOT", "Row", "Runner", "Server", "free_port", "noise", "row", "until"]
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -180,6 +182,10 @@ class Server:
     def open_files(self) -> int:
         """Return how many descriptors the process holds, connections among them."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    def memory(self) -> int:
+        """Return the resident memory of the process in KB."""
+        return resident_kb(self.pid)
 
     def environment(self) -> dict[str, str]:
         """Return the environment of the process: its settings and nothing stray."""
